@@ -1,0 +1,1 @@
+"""Cosmic-ray tools on arrays: hysteresis and clusters."""

@@ -1,0 +1,1 @@
+"""Readers that turn foreign files into models, and our own models."""

@@ -1,0 +1,1 @@
+"""Detector physics shared by all capabilities: noise, flags, pixel regions."""

@@ -1,0 +1,1 @@
+"""The only place that knows stpipe, CRDS and private jwst names."""

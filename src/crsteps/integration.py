@@ -1,0 +1,16 @@
+"""Entry point of stpipe's step discovery: imports nothing, because every ``strun`` runs it."""
+
+
+def get_steps():
+    """
+    List the steps and pipelines of this package for stpipe.
+
+    Returns
+    -------
+    list of tuple
+        ``(class, alias, is_pipeline)``: the dotted class name, the alias for ``strun`` and
+        whether it is a pipeline.
+    """
+    return [
+        ("crsteps.mm_cosmic.step.MMCosmicStep", "mm_cosmic", False),
+    ]

@@ -1,0 +1,1 @@
+"""Pipelines of jwst with slots changed, and our own."""

@@ -1,0 +1,1 @@
+"""Synthetic exposures with known truth, for tests, the demo and benchmarks."""

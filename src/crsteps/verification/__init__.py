@@ -1,0 +1,1 @@
+"""Measurements, figures and reports around the steps."""
