@@ -1,0 +1,70 @@
+"""Surroundings of every test: one BLAS thread, no display, no CRDS, no network, real data."""
+
+import os
+import socket
+from pathlib import Path
+
+# These are read once, when NumPy, Matplotlib and crds are imported, so they are set here, before
+# any test module is. Importing crds fills os.environ with its own CRDS_* variables, which must
+# then stay: this is the only place that removes them.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_variable] = "1"
+os.environ["MPLBACKEND"] = "Agg"
+for _variable in list(os.environ):
+    if _variable.startswith("CRDS_") or _variable == "STPIPE_DISABLE_CRDS_STEPPARS":
+        del os.environ[_variable]
+
+import pytest  # noqa: E402
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network():
+    """Refuse every connection that leaves this machine: the package has to work offline."""
+    connect = socket.socket.connect
+
+    def connect_on_loopback(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in LOOPBACK:
+            raise OSError(f"the tests run offline, but a connection to {address[0]} was tried")
+        return connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect_on_loopback)
+        yield
+
+
+@pytest.fixture(scope="session")
+def checkout():
+    """Return the root of the source tree, with README.md and pyproject.toml."""
+    return CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """
+    Return the folder of real exposures, or skip the test where there is none.
+
+    It is named by the environment variable ``CRSTEPS_TEST_DATA``; without that, it is
+    ``../shared/data`` beside the checkout.
+    """
+    named = os.environ.get("CRSTEPS_TEST_DATA")
+    folder = Path(named) if named else CHECKOUT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real exposures: {folder} does not exist (set CRSTEPS_TEST_DATA)")
+    return folder
+
+
+@pytest.fixture
+def in_tmp_path(tmp_path, monkeypatch):
+    """Run the test with a temporary folder as the current one, and return that folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def pytest_collection_modifyitems(items):
+    """Mark every test that asks for the real exposures, so that ``-m real_data`` selects them."""
+    for item in items:
+        if "real_data" in item.fixturenames:
+            item.add_marker(pytest.mark.real_data)
