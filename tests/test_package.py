@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import distribution, entry_points, version
+from importlib.resources import files
 
 import pytest
 
@@ -70,6 +71,23 @@ def test_readme_commands_agree_with_pyproject(checkout):
     (extra,) = re.findall(r"\.\[(\w+)\]", readme_command(checkout, "tests"))
     assert any(need.startswith("pytest") for need in project["optional-dependencies"][extra])
     assert project["requires-python"] == ">=3.11"
+
+
+def test_reference_files_are_those_of_the_checkout(checkout):
+    """The installed package, wheel or editable, holds every file of ``reference_files/``."""
+    installed = {path.name for path in (files("crsteps") / "reference_files").iterdir()}
+    expected = {path.name for path in (checkout / "reference_files").glob("*.asdf")}
+    assert expected <= installed
+
+
+def test_one_version_of_ruff_everywhere(checkout):
+    """Another version formats differently: what a commit hook accepts, CI must accept."""
+    pins = [
+        re.findall(r'"ruff==([\d.]+)"', (checkout / name).read_text(encoding="utf-8"))
+        for name in ("pyproject.toml", ".pre-commit-config.yaml")
+    ]
+    assert all(pins)
+    assert len({version for pin in pins for version in pin}) == 1
 
 
 def test_licence_is_declared_and_shipped():
