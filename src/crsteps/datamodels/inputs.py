@@ -1,0 +1,104 @@
+"""What a user may call a set of exposures: paths, models, associations, containers, libraries."""
+
+import json
+from pathlib import Path
+
+from crsteps.errors import CrstepsInputError
+
+
+def is_path(item):
+    return isinstance(item, str | Path)
+
+
+def expand(inputs):
+    """List paths and models: associations, containers and libraries are opened up."""
+    if is_path(inputs):
+        inputs = [inputs]
+    elif hasattr(inputs, "borrow") and hasattr(inputs, "shelve"):
+        return _library_models(inputs)
+    elif hasattr(inputs, "save") and hasattr(inputs, "meta"):
+        inputs = [inputs]  # a single model, which is iterable too
+    items = []
+    for item in inputs:
+        if is_path(item) and Path(item).suffix.lower() == ".json":
+            items += association_members(item)
+        elif is_path(item) or hasattr(item, "meta"):
+            items.append(item)
+        else:
+            raise CrstepsInputError(
+                f"An input of type {type(item).__name__} is not understood: give paths, JWST "
+                "models or an association."
+            )
+    return items
+
+
+def association_members(path):
+    """
+    Science members of an association.
+
+    Parameters
+    ----------
+    path : str or Path
+        Association in JSON; paths of its members are relative to its folder.
+
+    Returns
+    -------
+    list of Path
+        The members with exptype ``science``, in their order.
+
+    Raises
+    ------
+    CrstepsInputError
+        If the file is missing, not an association, or has other than one product.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CrstepsInputError(f"There is no association {path}: check its path.")
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        products = table["products"]
+        if len(products) == 1:
+            members = [
+                member["expname"]
+                for member in products[0]["members"]
+                if str(member.get("exptype", "science")).lower() == "science"
+            ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CrstepsInputError(
+            f"{path} is not an association ({type(error).__name__}: {error}): it must be JSON "
+            "with products, each with members that have expname and exptype."
+        ) from error
+    if len(products) != 1:
+        raise CrstepsInputError(
+            f"{path} has {len(products)} products: give an association of one set of exposures."
+        )
+    if not members:
+        raise CrstepsInputError(f"{path} has no member with exptype science: add the exposures.")
+    return [path.parent / name for name in members]
+
+
+def _library_models(library):
+    """Science models of a ModelLibrary, unmodified; they stay in memory while they are used."""
+    models = []
+    with library:
+        for index in library.indices_for_exptype("science"):
+            model = library.borrow(index)
+            library.shelve(model, index, modify=False)
+            models.append(model)
+    return models
+
+
+def check_distinct(items):
+    seen = set()
+    for item in items:
+        key = Path(item).resolve() if is_path(item) else id(item)
+        if key in seen:
+            name = item if is_path(item) else model_name(item)
+            raise CrstepsInputError(
+                f"{name} is given twice: each exposure may be used once, remove one of them."
+            )
+        seen.add(key)
+
+
+def model_name(model):
+    return str(getattr(model.meta, "filename", None) or f"<{type(model).__name__}>")
