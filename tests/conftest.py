@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from pathlib import Path
 
 # These are read once, when NumPy, Matplotlib and crds are imported, so they are set here, before
@@ -54,6 +55,19 @@ def real_data():
     if not folder.is_dir():
         pytest.skip(f"no real exposures: {folder} does not exist (set CRSTEPS_TEST_DATA)")
     return folder
+
+
+@pytest.fixture
+def user_environment():
+    """
+    Return the environment variables of a user without CRDS, for commands that a test runs.
+
+    The variables of this process will not do: crds, once imported, adds its own. The commands
+    beside the interpreter (``strun``, ``crsteps``) are found first.
+    """
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("CRDS_")}
+    variables["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return variables
 
 
 @pytest.fixture
