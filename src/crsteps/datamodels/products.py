@@ -189,7 +189,10 @@ def write_flagged(path, exposure, mask, bits, *, history=(), cards=None, stamp=N
         science = hdus[exposure.extension]
         copies = list(hdus)
         old = [i for i, hdu in enumerate(hdus) if hdu.name == "DQ" and hdu.ver == science.ver]
-        dq = flag_image(exposure.source, hdus[old[0]]) if old else np.zeros(mask.shape, np.uint32)
+        if old:
+            dq = flag_image(exposure.source, hdus[old[0]])
+        else:
+            dq = np.zeros(exposure.data.shape, np.uint32)
         new = fits.ImageHDU(_flagged(dq, mask, bits), name="DQ", ver=science.ver)
         if old:
             copies[old[0]] = new
@@ -258,7 +261,7 @@ def _extra_fits(model, name):
 def _save_hdus(hdus, path):
     path = Path(path)
     with atomic_path(path) as aside, open(aside, "wb") as stream:
-        # a card that was malformed in the input is carried over as it is
+        # a malformed card of the input is mended by Astropy or carried over, and stops nothing
         fits.HDUList(hdus).writeto(stream, output_verify="silentfix+ignore")
     return path
 
