@@ -56,6 +56,22 @@ def test_bright_exposure_keeps_its_read_noise():
     assert factor == pytest.approx(0.4, rel=1e-5)
 
 
+def test_factor_that_varies_along_a_calibrated_spectrum():
+    rng = np.random.default_rng(4)
+    truth = np.linspace(0.1, 0.5, 300) * np.ones((25, 1))
+    data = rng.uniform(200, 400, truth.shape).astype(np.float32)
+    data[:, 100:130] = 0.5  # nothing measurable here
+    data[3, 20] = 1e6  # a cosmic ray that its variance does not follow
+    read, factor = variance_noise(
+        data, var_rnoise=np.full(data.shape, 9.0), var_poisson=truth * np.fmin(data, 400)
+    )
+    assert factor.shape == data.shape
+    assert factor.dtype == np.float32
+    inside = np.s_[:, 16:-16]
+    np.testing.assert_allclose(factor[inside], truth[inside], rtol=0.08)
+    np.testing.assert_array_less(np.abs(factor - truth), 0.02)
+
+
 def test_undefined_variances_mark_pixels(scene):
     _, data = scene
     rnoise = np.full(data.shape, READ_VARIANCE)

@@ -43,7 +43,7 @@ class Exposure:
     read_variance : ndarray (ny, nx) float32 or float
         Variance without signal, in units of the data squared; finite and positive everywhere (the
         median where the pixel is missing).
-    poisson_factor : float
+    poisson_factor : float or ndarray (ny, nx) float32
         The variance at an expected signal mu, above the bias level, is
         ``read_variance + poisson_factor * max(mu, 0)``; units of the data, 1/gain for ADU.
     bias : float
@@ -63,7 +63,7 @@ class Exposure:
     data: np.ndarray
     missing: np.ndarray
     read_variance: np.ndarray | float
-    poisson_factor: float
+    poisson_factor: np.ndarray | float
     bias: float
     header: fits.Header
     source: str
@@ -339,5 +339,5 @@ def _noise(data, missing, planes, header, source, options):
     if "err" in planes:
         good = np.isfinite(planes["err"]) & (planes["err"] > 0)
         read_variance[~good] = np.nan
-    log.info("%s: noise from its variance arrays, Poisson factor %.4g", source, factor)
+    log.info("%s: noise from its variance arrays, Poisson factor %.4g", source, np.median(factor))
     return read_variance, factor

@@ -51,6 +51,8 @@ def open_fits(path):
                 hdus = fits.open(
                     stream, memmap=False, do_not_scale_image_data=True, lazy_load_hdus=False
                 )
+                # else a malformed card raises an error of its own wherever it is read
+                hdus.verify("silentfix+ignore")
         except (OSError, ValueError, TypeError, EOFError) as error:
             raise CrstepsInputError(
                 f"{path} cannot be read as FITS ({_first_line(error)}): the file is truncated or "

@@ -8,6 +8,7 @@ import logging
 import math
 
 import numpy as np
+from scipy import ndimage
 
 from crsteps.errors import CrstepsInputError
 
@@ -33,6 +34,8 @@ _ELECTRONS = {"electron", "electrons", "e-", "e", "elec", "els"}
 _MIN_PIXELS = 50  # below this a median of variances says nothing
 _FAINT_FRACTION = 0.05
 _WELL_EXPOSED = 5.0  # sigma: pixels from which the Poisson term is measured
+_BLOCK = 16  # pixels: scale on which the Poisson term may vary
+_UNIFORM = 0.2  # a spread of the blocks smaller than this is taken for noise
 _FAINT = 1.0  # sigma: pixels from which the variance without signal is measured
 
 
@@ -149,8 +152,10 @@ def variance_noise(data, *, err=None, var_poisson=None, var_rnoise=None, var_fla
         was subtracted. With `err` alone: ``err**2`` less what the Poisson term explains, where
         that could be measured, and at least a quarter of the median in the faint pixels.
         NaN where it is not finite or not positive: such a pixel carries no information.
-    poisson_factor : float
-        Median of ``(variance - variance without signal) / data`` over the pixels above 5 sigma;
+    poisson_factor : float or ndarray (ny, nx) float32
+        Median of ``(variance - variance without signal) / data`` over the pixels above 5 sigma.
+        An array where that differs between blocks of 16 pixels by more than a fifth, as it does
+        along a flux-calibrated spectrum: medians of the blocks, linearly interpolated.
         0 if there are fewer than 50, or with `err` alone too few faint pixels (within 1 sigma of
         zero; at least 50 and a twentieth of the image).
 
@@ -182,7 +187,7 @@ def _noise_from_err(data, err):
     if faint == 0:
         return total, 0.0
     factor = _poisson_factor(data, total, faint, sigma)
-    read = total - np.float32(factor) * np.fmax(data, 0)
+    read = total - np.asarray(factor, np.float32) * np.fmax(data, 0)
     # NaN stays NaN: maximum, not fmax
     return np.maximum(read, np.float32(faint / 4)), factor
 
@@ -201,9 +206,39 @@ def _faint_variance(data, variance, sigma):
 
 
 def _poisson_factor(data, variance, background, sigma):
-    """Median slope of the variance over the well exposed pixels, 0 if it cannot be measured."""
+    """Slope of the variance over the well exposed pixels; 0 if it cannot be measured."""
     bright = (data > _WELL_EXPOSED * sigma) & np.isfinite(variance)
     if bright.sum() < _MIN_PIXELS:
         return 0.0
-    slope = (variance[bright] - np.float32(background)) / data[bright]
-    return max(float(np.median(slope)), 0.0)
+    slope = np.full(data.shape, np.nan, np.float32)
+    slope[bright] = (variance[bright] - np.float32(background)) / data[bright]
+    typical = max(float(np.median(slope[bright])), 0.0)
+    blocks = _block_medians(slope)
+    low, high = np.nanpercentile(blocks, [5, 95]) if np.isfinite(blocks).any() else (0, 0)
+    if high - low <= _UNIFORM * typical:
+        return typical
+    return np.fmax(_spread(blocks, data.shape), 0)
+
+
+def _block_medians(slope):
+    """Median in blocks of pixels, NaN in blocks with few well exposed pixels."""
+    padding = [(0, -size % _BLOCK) for size in slope.shape]
+    padded = np.pad(slope, padding, constant_values=np.nan)
+    rows, columns = (size // _BLOCK for size in padded.shape)
+    blocks = padded.reshape(rows, _BLOCK, columns, _BLOCK).swapaxes(1, 2)
+    blocks = np.sort(blocks.reshape(rows, columns, -1))  # NaN last
+    number = np.isfinite(blocks).sum(axis=2)
+    middle = np.take_along_axis(blocks, np.fmax(number - 1, 0)[..., None] // 2, axis=2)[..., 0]
+    return np.where(number >= _MIN_PIXELS // 2, middle, np.float32(np.nan))
+
+
+def _spread(blocks, shape):
+    """Interpolate block values linearly to pixels; a block without value takes the nearest."""
+    nearest = ndimage.distance_transform_edt(
+        np.isnan(blocks), return_distances=False, return_indices=True
+    )
+    places = [(np.arange(size) + 0.5) / _BLOCK - 0.5 for size in shape]
+    filled = blocks[tuple(nearest)]
+    return ndimage.map_coordinates(
+        filled, np.meshgrid(*places, indexing="ij"), order=1, mode="nearest", output=np.float32
+    )
