@@ -442,4 +442,4 @@ def test_nirspec_cutouts(real_data):
             columns = np.s_[:, part : part + 60]
             bright = ~exposure.missing[columns] & (exposure.data > 5 * errors)[columns]
             ratio = np.median(law[columns][bright] / np.square(errors[columns][bright]))
-            assert ratio == pytest.approx(1.0, abs=0.15)
+            assert ratio == pytest.approx(1.0, abs=0.25)

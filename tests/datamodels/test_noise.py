@@ -62,14 +62,15 @@ def test_factor_that_varies_along_a_calibrated_spectrum():
     data = rng.uniform(200, 400, truth.shape).astype(np.float32)
     data[:, 100:130] = 0.5  # nothing measurable here
     data[3, 20] = 1e6  # a cosmic ray that its variance does not follow
-    read, factor = variance_noise(
+    _, factor = variance_noise(
         data, var_rnoise=np.full(data.shape, 9.0), var_poisson=truth * np.fmin(data, 400)
     )
     assert factor.shape == data.shape
     assert factor.dtype == np.float32
-    inside = np.s_[:, 16:-16]
-    np.testing.assert_allclose(factor[inside], truth[inside], rtol=0.08)
-    np.testing.assert_array_less(np.abs(factor - truth), 0.02)
+    # a block beside the gap is centred up to 8 pixels off, and the gap takes its neighbours
+    slope = 0.4 / 300
+    np.testing.assert_allclose(factor[:, 20:80], truth[:, 20:80], atol=2 * slope)
+    np.testing.assert_allclose(factor, truth, atol=24 * slope)
 
 
 def test_undefined_variances_mark_pixels(scene):
