@@ -53,7 +53,9 @@ def open_fits(path):
                 )
                 # else a malformed card raises an error of its own wherever it is read
                 hdus.verify("silentfix+ignore")
-        except (OSError, ValueError, TypeError, EOFError) as error:
+                for hdu in hdus:
+                    _ = hdu.size, hdu.shape if hdu.is_image else None
+        except Exception as error:  # a damaged header raises almost anything
             raise CrstepsInputError(
                 f"{path} cannot be read as FITS ({_first_line(error)}): the file is truncated or "
                 "damaged; fetch it again."
@@ -275,7 +277,7 @@ def scaled_image(path, hdu):
     """
     stored = _stored_image(path, hdu)
     header = hdu.header
-    scale, zero = header.get("BSCALE", 1), header.get("BZERO", 0)
+    scale, zero = _number(path, header, "BSCALE", 1), _number(path, header, "BZERO", 0)
     blank = np.zeros(stored.shape, bool)
     if stored.dtype.kind in "iu" and "BLANK" in header:
         blank = stored == header["BLANK"]
@@ -315,7 +317,17 @@ def flag_image(path, hdu):
             f"The extension {_label(hdu)} of {path} holds {stored.dtype.name} numbers, not the "
             "integers of a data-quality array: remove or rename this extension."
         )
-    return (stored.astype(np.int64) + int(hdu.header.get("BZERO", 0))).astype(np.uint32)
+    zero = int(_number(path, hdu.header, "BZERO", 0))
+    return (stored.astype(np.int64) + zero).astype(np.uint32)
+
+
+def _number(path, header, keyword, default):
+    value = header.get(keyword, default)
+    if isinstance(value, int | float) and np.isfinite(value):
+        return value
+    raise CrstepsInputError(
+        f"The keyword {keyword} = {value!r} of {path} is not a number: correct the header."
+    )
 
 
 def _stored_image(path, hdu):
