@@ -185,6 +185,16 @@ def test_jwst_models_and_files_agree(tmp_path, jwst_model):
     np.testing.assert_array_equal(models[0].data, before[0])
 
 
+def test_models_without_noise_need_gain_and_read_noise():
+    from stdatamodels.jwst import datamodels
+
+    models = [datamodels.ImageModel(data=np.full((4, 5), k, np.float32)) for k in (1, 2, 3)]
+    assert "set gain" in refusal(models)
+    exposure = open_exposures(models, gain=2.0, rnoise=5.0)[2]
+    assert (exposure.poisson_factor, exposure.read_variance) == (0.5, 25.0)
+    assert not exposure.missing.any()
+
+
 def test_association_container_and_library(tmp_path, jwst_model, image):
     from jwst.datamodels import ModelContainer, ModelLibrary
 

@@ -295,7 +295,8 @@ def _read_model(model, options):
             planes[attribute] = np.asarray(array, np.float32)
     dq = np.asarray(model.dq) if model.hasattr("dq") and model.dq is not None else None
     header = fits.Header()
-    for keyword, value in (("FILENAME", model.meta.filename), ("BUNIT", model.meta.bunit_data)):
+    for keyword, attribute in (("FILENAME", "filename"), ("BUNIT", "bunit_data")):
+        value = getattr(model.meta, attribute, None)
         if value is not None:
             header[keyword] = value
     blank = np.zeros(data.shape, bool)
