@@ -123,7 +123,7 @@ def test_help_and_version(capsys):
         assert "usage: crsteps" in capsys.readouterr().out
 
 
-def test_start_is_light():
+def test_start_is_light(in_tmp_path):
     code = (
         "import sys; from crsteps.cli import main; main(['--help']); main(['list']);"
         "heavy = {'jwst', 'stpipe', 'stdatamodels', 'astropy', 'numpy', 'matplotlib', 'numba'};"
@@ -133,7 +133,7 @@ def test_start_is_light():
     assert out.stdout.splitlines()[-1] == "loaded []"
 
 
-def test_list(capsys):
+def test_list(capsys, in_tmp_path):
     code, out, _ = run(capsys, "list")
     assert code == 0
     (line,) = [line for line in out.splitlines() if line.startswith("mm_cosmic ")]
@@ -217,7 +217,7 @@ def test_missing_inputs(toys, capsys):
     assert toys.CALLS == []
 
 
-def test_usage_errors_are_user_errors(capsys):
+def test_usage_errors_are_user_errors(capsys, in_tmp_path):
     for arguments in ([], ["run"], ["run", "mm_cosmic"], ["no_such_command"], ["params"]):
         assert main(arguments) == 1
         assert capsys.readouterr().err.startswith("crsteps: error: ")
@@ -291,7 +291,7 @@ def test_interrupt(toys, capsys, monkeypatch):
     assert (code, errors) == (130, ["crsteps: error: interrupted"])
 
 
-def test_demo_is_given_its_folder(capsys, monkeypatch):
+def test_demo_is_given_its_folder(capsys, monkeypatch, in_tmp_path):
     folders = []
     demo = types.ModuleType("crsteps.verification.demo")
     demo.run_demo = folders.append
