@@ -1,0 +1,252 @@
+"""Combine equal exposures with the masks of their cosmic rays."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import log_ndtr
+
+from crsteps.mm_cosmic.equivalence import align_block
+from crsteps.mm_cosmic.last_exposure import fill_from_neighbours
+from crsteps.mm_cosmic.masks import ExposureReader, block_slices
+
+COMBINATIONS = ("mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2")
+CLEANED_COMBINATIONS = frozenset({"mediancr", "meancrt", "meancr", "meancr2"})
+
+
+@dataclass(frozen=True)
+class Combination:
+    """
+    A combined image; all arrays are (ny, nx).
+
+    Attributes
+    ----------
+    data : ndarray of float32
+        Combined value, data units; NaN without any usable exposure.
+    variance : ndarray of float32
+        Variance of the combined value from the noise model, data units squared; NaN where the
+        value is.
+    n_used : ndarray of int16
+        Number of exposures in the value. 0 where all of them are missing (NaN), or flagged:
+        there the value is the mean of the neighbours, with their scatter in the variance.
+    """
+
+    data: np.ndarray
+    variance: np.ndarray
+    n_used: np.ndarray
+
+
+def combine(exposures, result, *, noise, missing=None, names=COMBINATIONS, block_rows=None):
+    """
+    Combine exposures in one or more ways.
+
+    ``mean``, ``median`` and ``min`` take the exposures as they are. The others take them on the
+    common scale of `crsteps.mm_cosmic.equivalence`, so that leaving out an exposure leaves no
+    step, and bring the result to the mean of the exposures: ``mediancr`` is the median, with the mean of the unflagged exposures in pixels of
+    MEDIANCR; ``meancrt`` the mean, with ``mediancr`` in pixels of MEANCRT; ``meancr`` the mean
+    of the unflagged exposures, weighted with their inverse variance; ``meancr2`` the same
+    without the suspect ones in pixels of MEANCR.
+
+    Parameters
+    ----------
+    exposures, noise, missing
+        As for `crsteps.mm_cosmic.masks.find_cosmic_rays`.
+    result : crsteps.mm_cosmic.masks.MMCosmicResult
+        Its result.
+    names : sequence of str, optional
+        Combinations from `COMBINATIONS`.
+    block_rows : int, optional
+        Rows worked on at once.
+
+    Returns
+    -------
+    dict of str to Combination
+
+    Raises
+    ------
+    ValueError
+        Unknown combination.
+    """
+    unknown = sorted(set(names) - set(COMBINATIONS))
+    if unknown:
+        raise ValueError(
+            f"unknown combination {unknown[0]!r}: choose from {', '.join(COMBINATIONS)}"
+        )
+    reader = ExposureReader(exposures, noise, missing)
+    combined = {
+        name: Combination(
+            np.empty(reader.shape, dtype=np.float32),
+            np.empty(reader.shape, dtype=np.float32),
+            np.empty(reader.shape, dtype=np.int16),
+        )
+        for name in names
+    }
+    for rows, around, inner in block_slices(reader, result.equivalence.halo, block_rows):
+        block = _Block(reader, result, rows, around, inner)
+        for name in names:
+            values = getattr(block, name)()
+            for target, value in zip(
+                (combined[name].data, combined[name].variance, combined[name].n_used),
+                values,
+                strict=True,
+            ):
+                target[rows] = value
+    for name in set(names) & CLEANED_COMBINATIONS:
+        image = combined[name]
+        pixels = (image.n_used == 0) & (result.n_usable > 0)
+        fill_from_neighbours(image.data, image.variance, image.n_used, pixels)
+    return combined
+
+
+class _Block:
+    """The combinations of a block of rows: each method returns data, variance and number."""
+
+    def __init__(self, reader, result, rows, around, inner):
+        model = result.equivalence
+        stack, noise = reader.block(around)
+        aligned = align_block(stack, noise, model)
+        self.raw = stack[model.usable][:, inner]
+        to_mean = np.broadcast_to(aligned.to_mean, aligned.scene.shape)[inner]
+        self.stack = aligned.stack[:, inner] + to_mean
+        self.usable = np.isfinite(self.stack)
+        self.flagged = result.exposure_masks[model.usable][:, rows]
+        self.suspect = result.suspect_masks[model.usable][:, rows]
+        self.mediancr_mask = result.mediancr[rows]
+        self.meancrt_mask = result.meancrt[rows]
+        scene = aligned.scene[inner]
+        extra = np.broadcast_to(aligned.extra_variance, aligned.scene.shape)[inner]
+        extra = extra + np.float32(model.relative_variance) * np.maximum(scene, 0) ** 2
+        self.variances = np.broadcast_to(
+            aligned.noise.rows(inner).variance(scene) + extra, self.stack.shape
+        )
+        self.n_usable = self.usable.sum(axis=0)
+
+    def mean(self):
+        """Plain mean of the usable exposures."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            data = np.where(self.usable, self.raw, 0).sum(axis=0) / self.n_usable
+            variance = np.where(self.usable, self.variances, 0).sum(axis=0) / self.n_usable**2
+        return self._blank(data, variance)
+
+    def median(self):
+        """Plain median of the usable exposures."""
+        return self._blank(_nan_median(self.raw), self._order_variance(median_variance))
+
+    def min(self):
+        """Lowest usable exposure."""
+        lowest = np.where(self.usable, self.raw, np.inf).min(axis=0)
+        return self._blank(lowest, self._order_variance(minimum_variance))
+
+    def mediancr(self):
+        """Median, with the mean of unflagged exposures where too many are hit."""
+        common = self._blank(_nan_median(self.stack), self._order_variance(median_variance))
+        return _replace(common, self.meancr(), self.mediancr_mask)
+
+    def meancrt(self):
+        """Mean, with ``mediancr`` where any exposure is hit."""
+        return _replace(self._weighted_mean(self.usable), self.mediancr(), self.meancrt_mask)
+
+    def meancr(self):
+        """Mean of the unflagged exposures."""
+        return self._weighted_mean(self.usable & ~self.flagged)
+
+    def meancr2(self):
+        """Mean of the exposures that are neither flagged nor suspect."""
+        return _replace(
+            self.meancr(),
+            self._weighted_mean(self.usable & ~self.flagged & ~self.suspect),
+            (self.usable & ~self.flagged & ~self.suspect).any(axis=0),
+        )
+
+    def _weighted_mean(self, used):
+        """Inverse-variance mean of some exposures; the lowest one where there is none."""
+        weight = np.where(used, 1 / self.variances, 0)
+        total = weight.sum(axis=0)
+        n_used = used.sum(axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            data = np.where(used, self.stack * weight, 0).sum(axis=0) / total
+            variance = 1 / total
+        none = (n_used == 0) & (self.n_usable > 0)
+        if none.any():
+            columns = np.where(self.usable[:, none], self.stack[:, none], np.nan)
+            data[none] = np.nanmin(columns, axis=0)
+            # Nothing says how much of the lowest value is charge: the spread of the exposures
+            # is the only scale there is.
+            variance[none] = self.variances[:, none].max(axis=0) + np.nanvar(columns, axis=0)
+        return self._blank(data, variance, n_used)
+
+    def _order_variance(self, factor):
+        """Variance of an order statistic of the usable exposures."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(self.usable, self.variances, 0).sum(axis=0) / self.n_usable
+        factors = np.array([0.0] + [factor(n) for n in range(1, len(self.stack) + 1)])
+        return mean * factors[self.n_usable]
+
+    def _blank(self, data, variance, n_used=None):
+        """NaN where no exposure is usable."""
+        n_used = self.n_usable if n_used is None else n_used
+        empty = self.n_usable == 0
+        if empty.any():
+            data, variance = np.where(empty, np.nan, data), np.where(empty, np.nan, variance)
+        return data, variance, n_used
+
+
+def _replace(common, other, mask):
+    return tuple(np.where(mask, b, a) for a, b in zip(common, other, strict=True))
+
+
+def _nan_median(stack):
+    from crsteps.mm_cosmic.scene import median_of_sorted, sort_exposures
+
+    return median_of_sorted(sort_exposures(stack))
+
+
+@lru_cache
+def minimum_variance(n):
+    """
+    Variance of the lowest of n standard normal values.
+
+    Parameters
+    ----------
+    n : int
+        Number of values.
+
+    Returns
+    -------
+    float
+    """
+    return _order_moments(n, 1)[1]
+
+
+@lru_cache
+def median_variance(n):
+    """
+    Variance of the median of n standard normal values.
+
+    Parameters
+    ----------
+    n : int
+        Number of values.
+
+    Returns
+    -------
+    float
+    """
+    if n % 2:
+        return _order_moments(n, n // 2 + 1)[1]
+    # Mean of the two middle values u < v, on a grid of their joint density.
+    half = n // 2
+    grid = np.linspace(-6, 6, 601)
+    u, v = np.meshgrid(grid, grid, indexing="ij")
+    density = np.where(v > u, 1.0, np.where(v == u, 0.5, 0.0))
+    density *= np.exp((half - 1) * (log_ndtr(u) + log_ndtr(-v)) - (u**2 + v**2) / 2)
+    return float(np.sum(density * ((u + v) / 2) ** 2) / np.sum(density))
+
+
+def _order_moments(n, k):
+    """Mean and variance of the k-th lowest of n standard normal values."""
+    x = np.linspace(-9, 9, 4001)
+    density = np.exp((k - 1) * log_ndtr(x) + (n - k) * log_ndtr(-x) - x**2 / 2)
+    density /= density.sum()
+    mean = np.sum(density * x)
+    return float(mean), float(np.sum(density * (x - mean) ** 2))

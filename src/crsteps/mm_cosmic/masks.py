@@ -1,0 +1,407 @@
+"""Masks of the pixels hit by cosmic rays in each of several equal exposures, and in most of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crsteps.cosmic_rays.hysteresis import dilate
+from crsteps.mm_cosmic import scene as scenes
+from crsteps.mm_cosmic.detection import Candidates, detect_hits, make_thresholds
+from crsteps.mm_cosmic.equivalence import EquivalenceModel, align_block
+from crsteps.mm_cosmic.last_exposure import flag_last_exposures
+from crsteps.mm_cosmic.measurement import measure_equivalence, measurement_bands
+from crsteps.mm_cosmic.null_model import ScenePrior, estimate_scene_prior
+
+# Planes of temporary float32 images per exposure while a block is worked on (measured).
+_PLANES_PER_EXPOSURE = 8
+# Measured over given read noise or gain beyond which the user is warned.
+NOISE_TOLERANCE = 1.25
+# 85 % quantile of the range of n standard normal values: pixels below it are not worth a test.
+_RANGE_QUANTILE = {
+    2: 2.04,
+    3: 2.66,
+    4: 3.01,
+    5: 3.26,
+    6: 3.45,
+    8: 3.74,
+    10: 3.95,
+    12: 4.12,
+    16: 4.38,
+}
+
+
+@dataclass(frozen=True)
+class MMCosmicOptions:
+    """
+    Options of `find_cosmic_rays`.
+
+    Attributes
+    ----------
+    cr_coincidences : int
+        Exposures that must be hit for a pixel to enter the mask of the median: at least 2 and
+        less than the number of exposures.
+    false_pixels : float
+        Expected number of falsely flagged pixels in each mask of an image.
+    grow_probability : float
+        Pixels connected with a flagged one are flagged below this probability.
+    mm_dilation : int
+        3x3 dilations of each mask after growth.
+    dilation : int
+        3x3 dilations of the final masks (numina's global dilation).
+    equivalence : {"auto", "none"}
+        Whether to measure and take out differences between the exposures.
+    block_rows : int or None
+        Rows worked on at once; None takes all rows, or as many as fit into `block_bytes`.
+    block_bytes : int
+        Memory for the work on one block.
+    """
+
+    cr_coincidences: int = 2
+    false_pixels: float = 1.0
+    grow_probability: float = 0.01
+    mm_dilation: int = 0
+    dilation: int = 0
+    equivalence: str = "auto"
+    block_rows: int | None = None
+    block_bytes: int = 128 * 1024**2
+
+
+@dataclass(frozen=True)
+class MMCosmicResult:
+    """
+    Masks and what they were made from; images are (ny, nx).
+
+    Attributes
+    ----------
+    exposure_masks : ndarray of bool, shape (n_exposures, ny, nx)
+        Pixels hit in each exposure (CRMASK1..N).
+    mediancr : ndarray of bool
+        Pixels hit in at least ``cr_coincidences`` exposures (MEDIANCR).
+    meancrt : ndarray of bool
+        Pixels hit in any exposure, which spoil a plain mean (MEANCRT).
+    meancr : ndarray of bool
+        Pixels suspect in any exposure, in which a mean of the unflagged exposures may still
+        hold the faint light beside a track (MEANCR).
+    suspect_masks : ndarray of bool, shape (n_exposures, ny, nx)
+        Pixels beside those of ``exposure_masks`` that are probably, but not surely, hit.
+    log_probability : ndarray of float32
+        Smallest log null probability tested at the pixel, 0 where none was.
+    lowest : ndarray of float32
+        Mean of the ``n - cr_coincidences`` lowest exposures on the common scale; NaN if none.
+    median : ndarray of float32
+        Median of the exposures on the common scale; NaN if none.
+    n_usable : ndarray of uint8
+        Number of usable exposures.
+    equivalence : EquivalenceModel
+        Measured differences between the exposures.
+    prior : ScenePrior
+        Distribution of the scene.
+    read_variance, poisson_factor : float
+        Typical noise.
+    expected_false : float
+        Expected number of false pixels in the mask of the median and in each exposure's.
+    warnings : tuple of str
+        What the user should know about the data.
+    """
+
+    exposure_masks: np.ndarray
+    suspect_masks: np.ndarray
+    mediancr: np.ndarray
+    meancrt: np.ndarray
+    meancr: np.ndarray
+    log_probability: np.ndarray
+    lowest: np.ndarray
+    median: np.ndarray
+    n_usable: np.ndarray
+    equivalence: EquivalenceModel
+    prior: ScenePrior
+    read_variance: float
+    poisson_factor: float
+    expected_false: float
+    warnings: tuple
+
+
+def find_cosmic_rays(exposures, *, noise, missing=None, options=None):
+    """
+    Find the pixels hit by cosmic rays in several exposures of the same scene.
+
+    Parameters
+    ----------
+    exposures : sequence of array-like, shape (ny, nx)
+        Three or more exposures in any unit, bias subtracted; NaN and infinite pixels are
+        missing. They may be memory-mapped: they are read by blocks of rows.
+    noise : crsteps.detector.noise.ExposureNoise
+        Noise of the exposures in the same unit.
+    missing : sequence of array-like of bool, optional
+        Pixels of each exposure that hold no data. They are not flagged, and a pixel with two
+        usable exposures is treated as one of two exposures.
+    options : MMCosmicOptions, optional
+        Options.
+
+    Returns
+    -------
+    MMCosmicResult
+
+    Raises
+    ------
+    ValueError
+        Fewer than three exposures, unequal shapes, impossible options, or no pixel with two
+        usable exposures.
+    """
+    options = options or MMCosmicOptions()
+    reader = ExposureReader(exposures, noise, missing)
+    _check(reader, options)
+    bands = [reader.block(rows) for rows in measurement_bands(*reader.shape)]
+    model = measure_equivalence(bands, adapt=options.equivalence == "auto")
+    prior, typical = _learn_scene(bands, model)
+    del bands
+    candidates, lowest, median, n_usable = _examine_blocks(reader, model, options)
+    testable = int(np.count_nonzero(n_usable >= 2))
+    thresholds = make_thresholds(
+        n_exposures=int(model.usable.sum()),
+        n_pixels=max(testable, 1),
+        false_pixels=options.false_pixels,
+        cr_coincidences=options.cr_coincidences,
+        grow_probability=options.grow_probability,
+    )
+    hits, suspects, log_probability = detect_hits(
+        candidates,
+        shape=reader.shape,
+        thresholds=thresholds,
+        false_pixels=options.false_pixels,
+        relative_variance=model.relative_variance,
+        prior=prior,
+    )
+    # The mean of the lowest exposures is clean for sure where fewer than the others are hit.
+    clean = np.where(hits.sum(axis=0) < options.cr_coincidences, lowest, np.float32(np.nan))
+    flag_last_exposures(hits, candidates, clean, extra_relative=model.relative_variance)
+    suspects &= ~hits
+    del candidates, clean
+    return MMCosmicResult(
+        **_assemble_masks(hits, suspects, n_usable, model, options),
+        log_probability=log_probability,
+        lowest=lowest,
+        median=median,
+        n_usable=n_usable,
+        equivalence=model,
+        prior=prior,
+        read_variance=typical[0],
+        poisson_factor=typical[1],
+        expected_false=options.false_pixels,
+        warnings=_warnings(reader, model, n_usable),
+    )
+
+
+def _assemble_masks(hits, suspects, n_usable, model, options):
+    """Dilate, and derive the masks of the combinations from those of the exposures."""
+    needed = np.clip(n_usable.astype(np.int16) - 1, 1, options.cr_coincidences)
+    n_hit = hits.sum(axis=0, dtype=np.uint8)
+    mediancr = dilate(dilate(n_hit >= needed, options.mm_dilation), options.dilation)
+    exposure_masks = np.zeros((model.usable.size, *n_usable.shape), dtype=bool)
+    suspect_masks = np.zeros_like(exposure_masks)
+    steps = options.mm_dilation + options.dilation
+    for i, hit, suspect in zip(np.flatnonzero(model.usable), hits, suspects, strict=True):
+        exposure_masks[i] = dilate(hit, steps)
+        suspect_masks[i] = suspect & ~exposure_masks[i]
+    return {
+        "exposure_masks": exposure_masks,
+        "suspect_masks": suspect_masks,
+        "mediancr": mediancr,
+        "meancrt": exposure_masks.any(axis=0) | mediancr,
+        "meancr": suspect_masks.any(axis=0),
+    }
+
+
+def _warnings(reader, model, n_usable):
+    """Sentences about the data that the user should read."""
+    messages = [
+        f"exposure {i + 1} holds no usable data or no light of the scene and is left out"
+        for i in np.flatnonzero(~model.usable)
+    ]
+    for name, ratio in (("read noise", model.read_noise_ratio), ("gain", model.gain_ratio)):
+        if np.isfinite(ratio) and not 1 / NOISE_TOLERANCE < ratio < NOISE_TOLERANCE:
+            messages.append(
+                f"the differences between the exposures ask for {ratio:.2f} times the given {name}: "
+                "masks and variances are only as good as the noise they are told"
+            )
+    untested = np.count_nonzero(n_usable < 2)
+    if untested:
+        messages.append(
+            f"{untested} pixels have fewer than two usable exposures and are not tested"
+        )
+    return tuple(messages)
+
+
+def block_slices(reader, halo, block_rows=None, block_bytes=MMCosmicOptions.block_bytes):
+    """
+    Cut an image into blocks of rows with a halo.
+
+    Parameters
+    ----------
+    reader : ExposureReader
+        Exposures.
+    halo : int
+        Rows needed above and below a block.
+    block_rows : int, optional
+        Rows of a block; as many as fit into ``block_bytes`` when not given.
+    block_bytes : int, optional
+        Memory for the work on a block.
+
+    Yields
+    ------
+    rows, around, inner : slice
+        Rows of the block, rows with the halo, and the former within the latter.
+    """
+    n_rows, n_columns = reader.shape
+    if block_rows is None:
+        bytes_per_row = 4 * n_columns * len(reader) * _PLANES_PER_EXPOSURE
+        block_rows = max(16, block_bytes // bytes_per_row)
+    for first in range(0, n_rows, block_rows):
+        last = min(first + block_rows, n_rows)
+        start, stop = max(first - halo, 0), min(last + halo, n_rows)
+        yield slice(first, last), slice(start, stop), slice(first - start, last - start)
+
+
+class ExposureReader:
+    """
+    Blocks of rows of the exposures as float32 stacks with NaN for missing pixels.
+
+    Parameters
+    ----------
+    exposures, noise, missing
+        As for `find_cosmic_rays`.
+    """
+
+    def __init__(self, exposures, noise, missing):
+        self.exposures = exposures
+        self.noise = noise
+        self.missing = missing
+        self.shape = np.shape(exposures[0]) if len(exposures) else ()
+
+    def __len__(self):
+        return len(self.exposures)
+
+    def block(self, rows):
+        """Stack and noise of a slice of rows."""
+        stack = np.array(
+            [np.asarray(exposure[rows]) for exposure in self.exposures], dtype=np.float32
+        )
+        stack[~np.isfinite(stack)] = np.nan
+        if self.missing is not None:
+            for plane, missing in zip(stack, self.missing, strict=True):
+                if missing is not None:
+                    plane[np.asarray(missing[rows])] = np.nan
+        return stack, self.noise.rows(rows)
+
+
+def _check(reader, options):
+    n = len(reader)
+    if n < 3:
+        raise ValueError(f"three or more exposures are needed, got {n}")
+    shapes = {np.shape(exposure) for exposure in reader.exposures}
+    if len(shapes) > 1 or len(reader.shape) != 2:
+        raise ValueError(f"exposures must be images of one shape, got {sorted(shapes)}")
+    if not 2 <= options.cr_coincidences < n:
+        raise ValueError(
+            f"cr_coincidences must be at least 2 and less than the {n} exposures, "
+            f"got {options.cr_coincidences}"
+        )
+    if not options.false_pixels > 0:
+        raise ValueError(f"false_pixels must be positive, got {options.false_pixels}")
+    if not 0 < options.grow_probability < 1:
+        raise ValueError(
+            f"grow_probability must lie between 0 and 1, got {options.grow_probability}"
+        )
+    if options.equivalence not in ("auto", "none"):
+        raise ValueError(f"equivalence must be 'auto' or 'none', got {options.equivalence!r}")
+
+
+def _learn_scene(bands, model):
+    """Distribution of the scene and typical noise, from pixels with all exposures usable."""
+    lowest, read, poisson = [], [], []
+    for stack, noise in bands:
+        aligned = align_block(stack, noise, model)
+        complete = np.isfinite(aligned.planes[-1])
+        lowest.append(aligned.planes[0][complete])
+        read.append(np.median(aligned.noise.read_variance))
+        poisson.append(np.median(aligned.noise.poisson_factor))
+    typical = float(np.median(read)), float(np.median(poisson))
+    prior = estimate_scene_prior(
+        np.concatenate(lowest),
+        n_exposures=int(model.usable.sum()),
+        read_variance=typical[0],
+        poisson_factor=typical[1],
+        relative_variance=model.relative_variance,
+    )
+    return prior, typical
+
+
+def _examine_blocks(reader, model, options):
+    """Go through the image by blocks: collect candidates, lowest and median images."""
+    lowest, median = (np.empty(reader.shape, dtype=np.float32) for _ in range(2))
+    n_usable = np.empty(reader.shape, dtype=np.uint8)
+    found = []
+    for rows, around, inner in block_slices(
+        reader, model.halo, options.block_rows, options.block_bytes
+    ):
+        aligned = align_block(*reader.block(around), model)
+        count = scenes.count_usable(aligned.planes)
+        n_usable[rows] = count[inner]
+        median[rows] = scenes.median_of_sorted(aligned.planes, count)[inner]
+        lowest[rows] = _lowest_mean(aligned.planes, count, options.cr_coincidences)[inner]
+        found.append(_candidates(aligned, inner, rows.start * reader.shape[1], model))
+    return _join(found), lowest, median, n_usable
+
+
+def _lowest_mean(planes, n_usable, cr_coincidences):
+    """Mean of the exposures left when the highest ``cr_coincidences`` are taken off."""
+    n_left = np.maximum(n_usable.astype(int) - cr_coincidences, 1)
+    total = planes[0].copy()
+    for rank in range(1, len(planes) - cr_coincidences):
+        total += np.where(rank < n_left, planes[rank], 0)
+    return np.where(n_usable > 0, total / n_left, np.float32(np.nan))
+
+
+def _candidates(aligned, inner, first_index, model):
+    """Pixels of the inner rows of a block whose range exceeds what noise does every day."""
+    planes = [plane[inner] for plane in aligned.planes]
+    highest = planes[-1]
+    for plane in planes[-2::-1]:
+        highest = np.where(np.isfinite(highest), highest, plane)
+    scene = aligned.scene[inner]
+    extra = np.broadcast_to(aligned.extra_variance, aligned.scene.shape)[inner]
+    noise = aligned.noise.rows(inner)
+    variance = (
+        noise.variance(scene).max(axis=0) + extra + np.float32(model.relative_variance) * scene**2
+    )
+    limit = np.interp(len(planes), list(_RANGE_QUANTILE), list(_RANGE_QUANTILE.values()))
+    with np.errstate(invalid="ignore"):  # infinity minus infinity: no usable exposure
+        wide = (highest - planes[0]) ** 2 > np.float32(limit**2) * variance
+    y, x = np.nonzero(wide)
+    n_columns = scene.shape[1]
+
+    def at(values):
+        values = (
+            np.broadcast_to(values, (values.shape[0], *scene.shape))
+            if values.size > values.shape[0]
+            else values
+        )
+        picked = values[:, y, x] if values.shape[1:] == scene.shape else values[:, 0]
+        return np.broadcast_to(picked.T, (y.size, values.shape[0])).astype(np.float32)
+
+    return Candidates(
+        index=(y * n_columns + x + first_index).astype(np.int64),
+        values=aligned.stack[:, inner][:, y, x].T,
+        read_variance=at(noise.read_variance),
+        poisson_factor=at(noise.poisson_factor),
+        extra_variance=extra[y, x],
+    )
+
+
+def _join(found):
+    return Candidates(
+        *(
+            np.concatenate([getattr(part, name) for part in found])
+            for name in Candidates.__dataclass_fields__
+        )
+    )

@@ -1,0 +1,302 @@
+"""Measure the differences between exposures (`EquivalenceModel`) from the exposures themselves."""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.optimize import nnls
+
+from crsteps.mm_cosmic import scene as scenes
+from crsteps.mm_cosmic.equivalence import (
+    BAND_PIXELS,
+    BAND_ROWS,
+    BOX_LONG,
+    BOX_SHORT,
+    BOX_SQUARE,
+    DEAD_FLUX,
+    MINIMUM_LOCAL_SCATTER,
+    EquivalenceModel,
+    align_block,
+    box_sums,
+    usable_noise,
+)
+
+_ITERATIONS = 3
+# Differences below this many of their errors are taken as none.
+_SIGNIFICANCE = 4.0
+# Median of the square of a standard normal variable.
+_CHI2_MEDIAN = 0.4549364
+_FEWEST_IN_BIN = 60
+# Pixels whose differences are looked at for the extra variance.
+SAMPLE_PIXELS = 250_000
+
+
+def measurement_bands(n_rows, n_columns):
+    """
+    Choose the bands of rows on which exposures are compared.
+
+    Parameters
+    ----------
+    n_rows, n_columns : int
+        Shape of the image.
+
+    Returns
+    -------
+    list of slice
+        Bands evenly spread over the image, all of it when it is small.
+    """
+    n_bands = max(1, int(BAND_PIXELS / (BAND_ROWS * n_columns)))
+    if n_bands * BAND_ROWS >= n_rows:
+        return [slice(0, n_rows)]
+    starts = np.linspace(0, n_rows - BAND_ROWS, n_bands).astype(int)
+    return [slice(start, start + BAND_ROWS) for start in starts]
+
+
+def measure_equivalence(bands, *, adapt=True):
+    """
+    Measure how far exposures are from equal.
+
+    Parameters
+    ----------
+    bands : list of tuple
+        ``(stack, noise)`` of each band of rows: exposures (n, rows, nx) with NaN for missing
+        pixels, and their `crsteps.detector.noise.ExposureNoise`.
+    adapt : bool, optional
+        False assumes equal exposures and only checks the noise.
+
+    Returns
+    -------
+    EquivalenceModel
+    """
+    n = bands[0][0].shape[0]
+    model = replace(EquivalenceModel.equal(n), usable=_alive(bands))
+    if adapt:
+        model = _starting_flux(bands, model)
+        for _ in range(_ITERATIONS):
+            model, significant = _refine_global(bands, model)
+        model = _keep_significant(model, significant)
+        model = _local_differences(bands, model)
+    return _extra_variance(bands, model, adapt=adapt)
+
+
+def _alive(bands):
+    """Exposures with any usable pixel."""
+    return np.any([np.isfinite(stack).any(axis=(1, 2)) for stack, _ in bands], axis=0)
+
+
+def _starting_flux(bands, model):
+    """Median ratio to the median image in bright pixels; dead exposures are left out."""
+    ratios = []
+    for stack, noise in bands:
+        planes = scenes.sort_exposures(stack)
+        median = scenes.median_of_sorted(planes)
+        variance = noise.variance(np.nan_to_num(median)).max(axis=0)
+        bright = median > 8 * np.sqrt(variance)
+        ratios.append(stack[:, bright] / median[bright])
+    ratios = np.concatenate(ratios, axis=1)
+    if ratios.shape[1] < 30:
+        return model
+    flux = np.ones(ratios.shape[0])
+    for i in np.flatnonzero(model.usable):
+        finite = ratios[i][np.isfinite(ratios[i])]
+        flux[i] = np.median(finite) if finite.size else 1.0
+    usable = model.usable & (flux > DEAD_FLUX)
+    flux[~usable] = 1
+    flux /= flux[usable].mean()
+    return replace(model, flux=np.where(usable, flux, 1.0), usable=usable)
+
+
+def _refine_global(bands, model):
+    """One robust least-squares step of flux, offset and shift; returns values over errors too."""
+    index = np.flatnonzero(model.usable)
+    normal = np.zeros((index.size, 4, 4))
+    right = np.zeros((index.size, 4))
+    for stack, noise in bands:
+        aligned = align_block(stack, noise, model)
+        regressors, tolerance = _regressors(aligned)
+        variance = aligned.noise.variance(aligned.scene)
+        variance = np.broadcast_to(variance, aligned.stack.shape) + tolerance
+        for i, plane in enumerate(aligned.stack):
+            residual = plane - aligned.scene
+            good = np.abs(residual) < 4 * np.sqrt(variance[i])
+            weight = 1 / variance[i][good]
+            design = regressors[:, good]
+            normal[i] += (design * weight) @ design.T
+            right[i] += (design * weight) @ residual[good]
+    ridge = np.diag([1e-12] * 4)
+    values = np.array(
+        [np.linalg.lstsq(a + ridge, b, rcond=None)[0] for a, b in zip(normal, right, strict=True)]
+    )
+    errors = np.sqrt(np.array([np.diag(np.linalg.pinv(a + ridge)) for a in normal]))
+    return _updated(model, index, values), (index, errors)
+
+
+def _regressors(aligned):
+    """Scene, minus gradients and one; and what a first guess may still be off by, squared."""
+    scene = aligned.scene
+    gx, gy = scenes.gradients(scene)
+    sigma = np.sqrt(aligned.noise.variance(scene).mean(axis=0))
+    # Where scene and gradients are noise they would only bias the fit towards zero.
+    significant = [np.where(np.abs(values) > 4 * sigma, values, 0) for values in (scene, -gx, -gy)]
+    regressors = np.stack([*significant, np.ones_like(scene)])
+    return regressors, (0.03 * scene) ** 2 + 0.01 * (gx**2 + gy**2)
+
+
+def _updated(model, index, values):
+    """Add a step to the model and normalise: mean flux one, mean shift and offset zero."""
+    flux, offset = model.flux.copy(), model.offset.copy()
+    dx, dy = model.dx.copy(), model.dy.copy()
+    offset[index] += values[:, 3] * flux[index]
+    flux[index] *= 1 + np.clip(values[:, 0], -0.5, 1.0)
+    dx[index] = np.clip(dx[index] + values[:, 1], -1, 1)
+    dy[index] = np.clip(dy[index] + values[:, 2], -1, 1)
+    flux[index] /= flux[index].mean()
+    for quantity in (offset, dx, dy):
+        quantity[index] -= quantity[index].mean()
+    return replace(model, flux=flux, offset=offset, dx=dx, dy=dy)
+
+
+def _keep_significant(model, significant):
+    """Set to none what does not differ from none in any exposure."""
+    index, errors = significant
+    changes = {}
+    for name, column, none in (
+        ("flux", 0, 1.0),
+        ("dx", 1, 0.0),
+        ("dy", 2, 0.0),
+        ("offset", 3, 0.0),
+    ):
+        values = getattr(model, name)
+        if not np.any(np.abs(values[index] - none) > _SIGNIFICANCE * errors[:, column]):
+            changes[name] = np.full_like(values, none)
+    return replace(model, **changes)
+
+
+def _local_differences(bands, model):
+    """Find the box in which flux differs locally, and by how much."""
+    power = np.zeros(2)
+    aligned_bands = []
+    for stack, noise in bands:
+        aligned = align_block(stack, noise, model)
+        aligned_bands.append(aligned)
+        gx, gy = scenes.gradients(aligned.scene)
+        # Compressed, so that a few bright lines do not outweigh all fibres.
+        variance = aligned.noise.variance(aligned.scene).mean(axis=0)
+        power += [np.log1p(g**2 / variance).mean() for g in (gx, gy)]
+    box = _box_shape(*power)
+    chi2, information = [], []
+    for aligned in aligned_bands:
+        for numerator, denominator in box_sums(aligned.stack, aligned.noise, aligned.scene, box):
+            # A box's ratio has the variance 1/denominator; only those that tell 5 % count.
+            good = denominator > 400
+            chi2.append(numerator[good] ** 2 / denominator[good])
+            information.append(denominator[good])
+    chi2, information = np.concatenate(chi2), np.concatenate(information)
+    if chi2.size < _FEWEST_IN_BIN:
+        return model
+    excess = np.median(chi2) / _CHI2_MEDIAN - 1
+    scatter = np.sqrt(max(excess, 0.0) / np.median(information))
+    if scatter < MINIMUM_LOCAL_SCATTER:
+        return model
+    return replace(model, local_box=box, local_scatter=float(scatter))
+
+
+def _box_shape(power_x, power_y):
+    """Long along the direction in which the scene changes little (dispersion), else square."""
+    if power_y > 2 * power_x:
+        return (BOX_SHORT, BOX_LONG)
+    if power_x > 2 * power_y:
+        return (BOX_LONG, BOX_SHORT)
+    return (BOX_SQUARE, BOX_SQUARE)
+
+
+def _extra_variance(bands, model, *, adapt):
+    """Fit what pairs of exposures differ by beyond their noise; check the given noise."""
+    n_pixels = sum(stack[0].size for stack, _ in bands)
+    step = max(1, n_pixels // SAMPLE_PIXELS)
+    samples = [_pair_samples(stack, noise, model, step) for stack, noise in bands]
+    columns, excess, weight = _binned_excess(np.concatenate(samples, axis=1))
+    if excess.size == 0:
+        return model
+    read_noise_ratio, gain_ratio = _noise_check(columns, excess, weight)
+    model = replace(model, read_noise_ratio=read_noise_ratio, gain_ratio=gain_ratio)
+    if not adapt:
+        return model
+    design = columns[2:] * weight
+    coefficients, _ = nnls(design.T, excess * weight)
+    return replace(
+        model,
+        relative_variance=float(coefficients[0]),
+        gradient_variance=(float(coefficients[1]), float(coefficients[2])),
+    )
+
+
+def _pair_samples(stack, noise, model, step):
+    """
+    Squared differences of pairs, and what they may depend on, for a sample of pixels.
+
+    Returns (6, n_samples): squared difference, read variance, Poisson variance, signal squared
+    and gradients squared, the last five summed over the two members.
+    """
+    aligned = align_block(stack, noise, model)
+    gx, gy = scenes.gradients(aligned.scene)
+    signal = np.maximum(aligned.scene, 0)
+    pick = (slice(None, None, step),)
+    rows = []
+    read, poisson = (
+        np.broadcast_to(v, aligned.stack.shape)
+        for v in (aligned.noise.read_variance, aligned.noise.poisson_factor)
+    )
+    for i in range(len(aligned.stack)):
+        for j in range(i):
+            rows.append(
+                np.stack(
+                    [
+                        ((aligned.stack[i] - aligned.stack[j]) ** 2).ravel()[pick],
+                        (read[i] + read[j]).ravel()[pick],
+                        ((poisson[i] + poisson[j]) * signal).ravel()[pick],
+                        2 * signal.ravel()[pick] ** 2,
+                        2 * gx.ravel()[pick] ** 2,
+                        2 * gy.ravel()[pick] ** 2,
+                    ]
+                )
+            )
+    samples = np.concatenate(rows, axis=1).astype(float)
+    return samples[:, np.isfinite(samples[0])]
+
+
+def _binned_excess(samples):
+    """
+    Medians of squared differences in bins of signal and gradients.
+
+    Returns the five columns (read, Poisson, signal squared, gradients squared) at each bin,
+    the excess of the variance over read and Poisson, and the weight (reciprocal error).
+    """
+    difference, columns = samples[0], samples[1:]
+    noise = columns[0] + columns[1]
+    edges = np.geomspace(0.03, 3e4, 25)
+    key = np.zeros(difference.size, dtype=np.int64)
+    for column in columns[2:]:
+        key = key * 32 + np.digitize(column / noise, edges)
+    order = np.lexsort((difference, key))
+    sorted_key = key[order]
+    starts = np.flatnonzero(np.r_[True, sorted_key[1:] != sorted_key[:-1]])
+    sizes = np.diff(np.r_[starts, sorted_key.size])
+    # The median of squared differences: cosmic rays in a few per cent of the pixels do not move it.
+    middle = difference[order][starts + sizes // 2] / _CHI2_MEDIAN
+    means = np.array([np.add.reduceat(column[order], starts) / sizes for column in columns])
+    kept = sizes >= _FEWEST_IN_BIN
+    means, middle, sizes = means[:, kept], middle[kept], sizes[kept]
+    expected = means[0] + means[1]
+    weight = np.sqrt(sizes) / np.maximum(middle, expected)
+    return means, middle - expected, weight
+
+
+def _noise_check(columns, excess, weight):
+    """Measured over given read noise and gain."""
+    measured = excess + columns[0] + columns[1]
+    coefficients, _ = nnls((columns * weight).T, measured * weight)
+    bright = columns[1] > columns[0]
+    read_noise_ratio = np.sqrt(coefficients[0])
+    # The Poisson term needs pixels where it dominates, over a range of signals.
+    gain_ratio = 1 / coefficients[1] if bright.sum() >= 5 and coefficients[1] > 0 else np.nan
+    return float(read_noise_ratio), float(gain_ratio)
