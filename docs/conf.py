@@ -5,7 +5,7 @@ from importlib.metadata import version as installed_version
 
 project = "crsteps"
 author = "The crsteps developers"
-copyright = "2026, The crsteps developers"  # noqa: A001
+copyright = "2026, The crsteps developers"
 version = release = installed_version("crsteps")
 
 extensions = [
