@@ -82,6 +82,25 @@ class ExposureNoise:
         """
         return self.read_variance + self.poisson_factor * np.maximum(signal, 0)
 
+    def largest_variance(self, signal):
+        """
+        Variance at an expected signal of the noisiest exposure.
+
+        Parameters
+        ----------
+        signal : ndarray, shape (ny, nx)
+            Expected signal, data units; negative values count as zero.
+
+        Returns
+        -------
+        ndarray, shape (ny, nx)
+            Variance, data units squared; an upper bound where one exposure has the higher read
+            noise and another the higher Poisson factor.
+        """
+        # The factors first: one image of work instead of one for each exposure.
+        positive = np.maximum(signal, 0)
+        return self.read_variance.max(axis=0) + self.poisson_factor.max(axis=0) * positive
+
     def rows(self, rows):
         """
         Noise of a block of rows.

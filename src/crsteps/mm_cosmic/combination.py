@@ -42,10 +42,10 @@ def combine(exposures, result, *, noise, missing=None, names=COMBINATIONS, block
 
     ``mean``, ``median`` and ``min`` take the exposures as they are. The others take them on the
     common scale of `crsteps.mm_cosmic.equivalence`, so that leaving out an exposure leaves no
-    step, and bring the result to the mean of the exposures: ``mediancr`` is the median, with the mean of the unflagged exposures in pixels of
-    MEDIANCR; ``meancrt`` the mean, with ``mediancr`` in pixels of MEANCRT; ``meancr`` the mean
-    of the unflagged exposures, weighted with their inverse variance; ``meancr2`` the same
-    without the suspect ones in pixels of MEANCR.
+    step, and bring the result to the mean of the exposures: ``mediancr`` is the median, with the
+    mean of the unflagged exposures in pixels of MEDIANCR; ``meancrt`` the mean, with ``mediancr``
+    in pixels of MEANCRT; ``meancr`` the mean of the unflagged exposures, weighted with their
+    inverse variance; ``meancr2`` the same without the suspect ones in pixels of MEANCR.
 
     Parameters
     ----------
@@ -119,13 +119,14 @@ class _Block:
         self.variances = np.broadcast_to(
             aligned.noise.rows(inner).variance(scene) + extra, self.stack.shape
         )
-        self.n_usable = self.usable.sum(axis=0)
+        self.n_usable = self.usable.sum(axis=0, dtype=np.uint8)
 
     def mean(self):
         """Plain mean of the usable exposures."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            data = np.where(self.usable, self.raw, 0).sum(axis=0) / self.n_usable
-            variance = np.where(self.usable, self.variances, 0).sum(axis=0) / self.n_usable**2
+            number = self.n_usable.astype(np.float32)
+            data = np.where(self.usable, self.raw, 0).sum(axis=0) / number
+            variance = np.where(self.usable, self.variances, 0).sum(axis=0) / number**2
         return self._blank(data, variance)
 
     def median(self):
@@ -162,7 +163,7 @@ class _Block:
         """Inverse-variance mean of some exposures; the lowest one where there is none."""
         weight = np.where(used, 1 / self.variances, 0)
         total = weight.sum(axis=0)
-        n_used = used.sum(axis=0)
+        n_used = used.sum(axis=0, dtype=np.uint8)
         with np.errstate(invalid="ignore", divide="ignore"):
             data = np.where(used, self.stack * weight, 0).sum(axis=0) / total
             variance = 1 / total
@@ -179,7 +180,8 @@ class _Block:
         """Variance of an order statistic of the usable exposures."""
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = np.where(self.usable, self.variances, 0).sum(axis=0) / self.n_usable
-        factors = np.array([0.0] + [factor(n) for n in range(1, len(self.stack) + 1)])
+        factors = [0.0] + [factor(n) for n in range(1, len(self.stack) + 1)]
+        factors = np.array(factors, dtype=np.float32)
         return mean * factors[self.n_usable]
 
     def _blank(self, data, variance, n_used=None):

@@ -18,7 +18,7 @@ from crsteps.mm_cosmic import scene as scenes
 
 # Rows of a band and most pixels in all bands, on which the exposures are compared.
 BAND_ROWS = 64
-BAND_PIXELS = 1_000_000
+BAND_PIXELS = 600_000
 # An exposure with less flux than this, relative to the median of all, is taken as dead.
 DEAD_FLUX = 0.2
 # Long and short side of the box for local differences of flux.
@@ -137,7 +137,7 @@ def align_block(stack, noise, model):
     stack = stack[model.usable]
     noise = usable_noise(noise, model.usable)
     if model.is_equal:
-        planes, scene = _sorted_and_scene(stack, noise, model)
+        planes, scene = _sorted_and_scene(stack, noise)
         return AlignedBlock(stack, noise, planes, scene, _gradient_variance(scene, model), 0.0)
     flux, offset, dx, dy = (
         values[model.usable] for values in (model.flux, model.offset, model.dx, model.dy)
@@ -145,35 +145,41 @@ def align_block(stack, noise, model):
     scale = flux[:, None, None].astype(np.float32)
     noise = ExposureNoise(noise.read_variance / scale**2, noise.poisson_factor / scale)
     aligned = (stack - offset[:, None, None].astype(np.float32)) / scale
-    planes, scene = _sorted_and_scene(aligned, noise, model)
+    tolerance = _uncorrected_variance(aligned)
+    planes, scene = _sorted_and_scene(aligned, noise, tolerance)
     shifted = np.zeros((len(aligned), 1, 1), dtype=np.float32)
     if dx.any() or dy.any():
         shifted = np.array(
             [scenes.shift_image(scene, x, y) - scene for x, y in zip(dx, dy, strict=True)]
         )
         aligned -= shifted
-        planes, scene = _sorted_and_scene(aligned, noise, model)
+        planes, scene = _sorted_and_scene(aligned, noise, tolerance)
     if model.local_box is not None:
         ratios = 1 + np.array(list(local_ratios(aligned, noise, scene, model)))
         aligned /= ratios
         shifted, scale = shifted / ratios, scale * ratios
-        planes, scene = _sorted_and_scene(aligned, noise, model)
+        planes, scene = _sorted_and_scene(aligned, noise, tolerance)
     to_mean = sum(factor * (scene + shift) for factor, shift in zip(scale, shifted, strict=True))
     to_mean = to_mean / len(aligned) - scene
     return AlignedBlock(aligned, noise, planes, scene, _gradient_variance(scene, model), to_mean)
 
 
-def _sorted_and_scene(stack, noise, model):
+def _uncorrected_variance(stack):
+    """What differences of flux and shift may add before they are corrected for."""
+    median = scenes.median_of_sorted(scenes.sort_exposures(stack))
+    np.nan_to_num(median, copy=False)
+    gx, gy = scenes.gradients(median)
+    return (0.05 * median) ** 2 + 0.02 * (gx**2 + gy**2)
+
+
+def _sorted_and_scene(stack, noise, extra_variance=0.0):
     planes = scenes.sort_exposures(stack)
-    extra = 0.0
-    if not model.is_equal:
-        # Before its variance is known, allow what the differences may leave uncorrected.
-        median = scenes.median_of_sorted(planes)
-        np.nan_to_num(median, copy=False)
-        gx, gy = scenes.gradients(median)
-        extra = (0.05 * median) ** 2 + 0.02 * (gx**2 + gy**2)
     return planes, scenes.reference_scene(
-        stack, planes[0], noise, expected_lowest=expected_lowest(len(planes)), extra_variance=extra
+        stack,
+        planes[0],
+        noise,
+        expected_lowest=expected_lowest(len(planes)),
+        extra_variance=extra_variance,
     )
 
 

@@ -61,7 +61,7 @@ def flag_last_exposures(hits, candidates, clean, *, extra_relative=0.0):
 
 
 def _neighbourhood(hits, clean, last, y, x):
-    """Highest clean pixel around, number of clean ones, whether the last exposure's track touches."""
+    """Highest clean pixel around, number of clean ones, whether the last track touches."""
     padded = np.pad(clean, 2, constant_values=np.nan)
     highest = np.full(y.size, -np.inf)
     n_clean = np.zeros(y.size, dtype=int)

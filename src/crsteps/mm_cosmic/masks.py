@@ -1,4 +1,4 @@
-"""Masks of the pixels hit by cosmic rays in each of several equal exposures, and in most of them."""
+"""Masks of the pixels that cosmic rays hit in each of several equal exposures, and in most."""
 
 from dataclasses import dataclass
 
@@ -16,18 +16,31 @@ from crsteps.mm_cosmic.null_model import ScenePrior, estimate_scene_prior
 _PLANES_PER_EXPOSURE = 8
 # Measured over given read noise or gain beyond which the user is warned.
 NOISE_TOLERANCE = 1.25
-# 85 % quantile of the range of n standard normal values: pixels below it are not worth a test.
-_RANGE_QUANTILE = {
-    2: 2.04,
-    3: 2.66,
-    4: 3.01,
-    5: 3.26,
-    6: 3.45,
-    8: 3.74,
-    10: 3.95,
-    12: 4.12,
-    16: 4.38,
+# Ranges of n standard normal values that 10 and 15 % of pixels exceed by noise: pixels within are
+# not worth a test, the second ones beside a pixel that exceeds `_TRACK_RANGE` are.
+_RANGE_10_PERCENT = {
+    2: 2.33,
+    3: 2.9,
+    4: 3.24,
+    5: 3.48,
+    6: 3.66,
+    8: 3.93,
+    10: 4.13,
+    12: 4.28,
+    16: 4.52,
 }
+_RANGE_15_PERCENT = {
+    2: 2.04,
+    3: 2.63,
+    4: 2.98,
+    5: 3.23,
+    6: 3.42,
+    8: 3.7,
+    10: 3.9,
+    12: 4.07,
+    16: 4.31,
+}
+_TRACK_RANGE = 5.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +76,7 @@ class MMCosmicOptions:
     dilation: int = 0
     equivalence: str = "auto"
     block_rows: int | None = None
-    block_bytes: int = 128 * 1024**2
+    block_bytes: int = 48 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -221,7 +234,7 @@ def _warnings(reader, model, n_usable):
     for name, ratio in (("read noise", model.read_noise_ratio), ("gain", model.gain_ratio)):
         if np.isfinite(ratio) and not 1 / NOISE_TOLERANCE < ratio < NOISE_TOLERANCE:
             messages.append(
-                f"the differences between the exposures ask for {ratio:.2f} times the given {name}: "
+                f"the exposures differ as if the {name} were {ratio:.2f} times the given one: "
                 "masks and variances are only as good as the noise they are told"
             )
     untested = np.count_nonzero(n_usable < 2)
@@ -372,11 +385,16 @@ def _candidates(aligned, inner, first_index, model):
     extra = np.broadcast_to(aligned.extra_variance, aligned.scene.shape)[inner]
     noise = aligned.noise.rows(inner)
     variance = (
-        noise.variance(scene).max(axis=0) + extra + np.float32(model.relative_variance) * scene**2
+        noise.largest_variance(scene) + extra + np.float32(model.relative_variance) * scene**2
     )
-    limit = np.interp(len(planes), list(_RANGE_QUANTILE), list(_RANGE_QUANTILE.values()))
     with np.errstate(invalid="ignore"):  # infinity minus infinity: no usable exposure
-        wide = (highest - planes[0]) ** 2 > np.float32(limit**2) * variance
+        excess = (highest - planes[0]) ** 2 / variance
+    tested, beside = (
+        np.float32(np.interp(len(planes), list(table), list(table.values())) ** 2)
+        for table in (_RANGE_10_PERCENT, _RANGE_15_PERCENT)
+    )
+    on_track = excess > max(_TRACK_RANGE**2, tested)
+    wide = (excess > tested) | ((excess > beside) & dilate(on_track, 1))
     y, x = np.nonzero(wide)
     n_columns = scene.shape[1]
 

@@ -17,7 +17,6 @@ from crsteps.mm_cosmic.equivalence import (
     EquivalenceModel,
     align_block,
     box_sums,
-    usable_noise,
 )
 
 _ITERATIONS = 3
@@ -27,7 +26,7 @@ _SIGNIFICANCE = 4.0
 _CHI2_MEDIAN = 0.4549364
 _FEWEST_IN_BIN = 60
 # Pixels whose differences are looked at for the extra variance.
-SAMPLE_PIXELS = 250_000
+SAMPLE_PIXELS = 150_000
 
 
 def measurement_bands(n_rows, n_columns):
@@ -89,7 +88,7 @@ def _starting_flux(bands, model):
     for stack, noise in bands:
         planes = scenes.sort_exposures(stack)
         median = scenes.median_of_sorted(planes)
-        variance = noise.variance(np.nan_to_num(median)).max(axis=0)
+        variance = noise.largest_variance(np.nan_to_num(median))
         bright = median > 8 * np.sqrt(variance)
         ratios.append(stack[:, bright] / median[bright])
     ratios = np.concatenate(ratios, axis=1)
@@ -134,7 +133,7 @@ def _regressors(aligned):
     """Scene, minus gradients and one; and what a first guess may still be off by, squared."""
     scene = aligned.scene
     gx, gy = scenes.gradients(scene)
-    sigma = np.sqrt(aligned.noise.variance(scene).mean(axis=0))
+    sigma = np.sqrt(aligned.noise.largest_variance(scene))
     # Where scene and gradients are noise they would only bias the fit towards zero.
     significant = [np.where(np.abs(values) > 4 * sigma, values, 0) for values in (scene, -gx, -gy)]
     regressors = np.stack([*significant, np.ones_like(scene)])
@@ -180,7 +179,7 @@ def _local_differences(bands, model):
         aligned_bands.append(aligned)
         gx, gy = scenes.gradients(aligned.scene)
         # Compressed, so that a few bright lines do not outweigh all fibres.
-        variance = aligned.noise.variance(aligned.scene).mean(axis=0)
+        variance = aligned.noise.largest_variance(aligned.scene)
         power += [np.log1p(g**2 / variance).mean() for g in (gx, gy)]
     box = _box_shape(*power)
     chi2, information = [], []
