@@ -1,0 +1,368 @@
+"""MM.Cosmic and numina-crmasks on the same simulated exposures: what is found, at what cost.
+
+Simulates scenes of a fibre-fed spectrograph with fixed seeds, runs ``crsteps run mm_cosmic`` and,
+where ``--peer-python`` names an interpreter with numina (and, for mm_pycosmic, PyCosmic),
+``numina-crmasks`` on the same files, each as a whole process with one thread, and prints tables in
+Markdown. A positive is a charge of more than three standard deviations of the noise; charges
+between 0.3 and 3 standard deviations are not scored.
+
+    python tests/benchmarks/benchmark_mm_cosmic.py --peer-python /path/to/peer/bin/python
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from measured_process import Cost, run_measured
+
+from crsteps.simulation.fibre_spectrograph import (
+    equal_options,
+    simulate_fibre_exposures,
+    unequal_options,
+)
+from crsteps.simulation.fits_exposures import write_fits_exposures
+from crsteps.simulation.scoring import Score, rms_error, score_masks
+
+SMALL, LARGE = (512, 512), (2016, 1596)
+SEED = 20260212
+SCENES = {
+    "equal 512x512": equal_options(shape=SMALL),
+    "unequal 512x512": unequal_options(shape=SMALL),
+    "equal 2016x1596": equal_options(shape=LARGE),
+    "unequal 2016x1596": unequal_options(shape=LARGE),
+}
+COMBINATIONS = ("mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2")
+PEER_METHODS = {
+    "mm_lacosmic": {"crmethod": "mm_lacosmic"},
+    "mm_pycosmic": {"crmethod": "mm_pycosmic"},
+    "mm_lacosmic, mm_dilation 0": {"crmethod": "mm_lacosmic", "mm_dilation": 0},
+    "mm_pycosmic, mm_dilation 0": {"crmethod": "mm_pycosmic", "mm_dilation": 0},
+}
+# The values of the peer's documented example; its functions have other defaults for some of them.
+PEER_REQUIREMENTS = {
+    "use_auxmedian": False,
+    "interactive": False,
+    "flux_factor": "none",
+    "apply_flux_factor_to": "simulated",
+    "dilation": 0,
+    "verify_cr": False,
+    "semiwindow": 15,
+    "color_scale": "zscale",
+    "maxplots": 0,  # a plot of each feature would dominate the time
+    "la_gain_apply": True,
+    "la_sigclip": [5.0, 3.0],
+    "la_sigfrac": [0.3, 0.3],
+    "la_objlim": [5.0, 5.0],
+    "la_satlevel": 65535.0,
+    "la_niter": 4,
+    "la_sepmed": True,
+    "la_cleantype": "meanmask",
+    "la_fsmode": "convolve",
+    "la_psfmodel": "gaussxy",
+    "la_psffwhm_x": 2.5,
+    "la_psffwhm_y": 2.5,
+    "la_psfsize": 11,
+    "la_psfbeta": 4.765,
+    "la_verbose": False,
+    "la_padwidth": 10,
+    "pc_sigma_det": [5.0, 3.0],
+    "pc_rlim": [1.2, 1.2],
+    "pc_iterations": 5,
+    "pc_fwhm_gauss_x": 2.5,
+    "pc_fwhm_gauss_y": 2.5,
+    "pc_replace_box_x": 5,
+    "pc_replace_box_y": 5,
+    "pc_replace_error": 1.0e6,
+    "pc_increase_radius": 0,
+    "pc_verbose": False,
+    "mm_cr_coincidences": 2,
+    "mm_photon_distribution": "poisson",
+    "mm_nbinom_shape": 10,
+    "mm_synthetic": "median",
+    "mm_hist2d_min_neighbors": 0,
+    "mm_ydiag_max": 0,
+    "mm_dilation": 1,
+    "mm_boundary_fit": "spline",
+    "mm_knots_splfit": 5,
+    "mm_nsimulations": 10,
+    "mm_niter_boundary_extension": 5,
+    "mm_weight_boundary_extension": 2,
+    "mm_threshold_rnoise": 3.0,
+    "mm_minimum_max2d_rnoise": 5.0,
+    "mm_seed": 123456,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one program found on one scene, and its cost."""
+
+    program: str
+    cost: Cost
+    median_score: Score
+    exposure_score: Score
+    rms: dict[str, float]
+
+
+# --- the programs -----------------------------------------------------------------------------
+
+
+def run_crsteps(paths, exposures, folder) -> Outcome:
+    """Run ``crsteps run mm_cosmic`` on files and read its products."""
+    options = exposures.options
+    command = [
+        Path(sys.executable).parent / "crsteps",
+        "run",
+        "mm_cosmic",
+        *paths,
+        "--param",
+        f"gain={options.gain}",
+        "--param",
+        f"rnoise={options.read_noise / options.gain}",
+        "--output-dir",
+        folder,
+    ]
+    cost = run_measured(command, log=folder / "log.txt")
+    return judge("crsteps mm_cosmic", cost, exposures, folder)
+
+
+def run_peer(name, python, paths, exposures, folder) -> Outcome:
+    """Run ``numina-crmasks`` on files and read its products."""
+    options = exposures.options
+    settings = folder / "settings.yaml"
+    content = {
+        "images": [str(path) for path in paths],
+        "extnum": 0,
+        "gain": options.gain,
+        "rnoise": options.read_noise / options.gain,
+        "bias": options.bias,
+        "requirements": PEER_REQUIREMENTS | PEER_METHODS[name],
+    }
+    settings.write_text(json.dumps(content, indent=1), encoding="utf-8")  # JSON is YAML
+    program = Path(python).parent / "numina-crmasks"
+    cost = run_measured([python, program, settings, "--output_dir", folder], log=folder / "log.txt")
+    return judge(f"numina {name}", cost, exposures, folder)
+
+
+def judge(program, cost, exposures, folder) -> Outcome:
+    """Score the masks and combined images in a folder."""
+    median_mask, exposure_masks = read_masks(folder)
+    rms = {}
+    for name in COMBINATIONS:
+        found = sorted(folder.glob(f"*combined_{name}.fits"))
+        if found:
+            rms[name] = rms_error(read_image(found[0]), exposures.mean_scene)
+    return Outcome(
+        program=program,
+        cost=cost,
+        median_score=score_masks(median_mask, exposures.charge, exposures.noise, n_required=2),
+        exposure_score=score_masks(exposure_masks, exposures.charge, exposures.noise),
+        rms=rms,
+    )
+
+
+def read_masks(folder):
+    """Mask of the median and masks of the exposures from the only file of masks in a folder."""
+    (path,) = folder.glob("*crmasks.fits")
+    with fits.open(path) as hdus:
+        numbers = sorted(int(h.name[6:]) for h in hdus if h.name.startswith("CRMASK"))
+        masks = np.array([hdus[f"CRMASK{number}"].data != 0 for number in numbers])
+        return hdus["MEDIANCR"].data != 0, masks
+
+
+def read_image(path):
+    """Image in the primary array, or in the extension SCI."""
+    with fits.open(path) as hdus:
+        hdu = hdus[0] if hdus[0].data is not None else hdus["SCI"]
+        return np.asarray(hdu.data, dtype=np.float64)
+
+
+# --- arrays in, arrays out --------------------------------------------------------------------
+
+
+def run_on_arrays(exposures, folder) -> dict:
+    """Time the masks alone, in a process of their own that has the exposures in memory."""
+    stack = folder / "stack.npy"
+    np.save(stack, exposures.data)
+    report = folder / "report.json"
+    noise = (exposures.options.gain, exposures.options.read_noise / exposures.options.gain)
+    command = [sys.executable, __file__, "--arrays", stack, *map(str, noise), report]
+    run_measured(command, log=folder / "log.txt")
+    return json.loads(report.read_text(encoding="utf-8"))
+
+
+def find_in_arrays(stack, gain, read_noise, report):
+    """Find cosmic rays in a stored stack and write time and memory of that alone."""
+    import resource
+    import time
+
+    from crsteps.detector.noise import ExposureNoise
+    from crsteps.mm_cosmic.masks import find_cosmic_rays
+
+    exposures = np.load(stack)
+    noise = ExposureNoise.from_gain(float(gain), float(read_noise))
+
+    def used():
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+    cpu_before, mib_before = used()
+    start = time.perf_counter()
+    find_cosmic_rays(exposures, noise=noise)
+    cpu_after, mib_after = used()
+    result = {
+        "cpu_seconds": cpu_after - cpu_before,
+        "wall_seconds": time.perf_counter() - start,
+        "peak_mib": mib_after,
+        "added_arrays": (mib_after - mib_before) * 2**20 / exposures.nbytes,
+    }
+    Path(report).write_text(json.dumps(result), encoding="utf-8")
+
+
+# --- false pixels -----------------------------------------------------------------------------
+
+
+def false_pixel_rows(asked=(1.0, 10.0, 100.0), n_seeds=10):
+    """Rows of the table of false pixels: mean number found per mask far from any cosmic ray."""
+    from crsteps.detector.noise import ExposureNoise
+    from crsteps.mm_cosmic.masks import MMCosmicOptions, find_cosmic_rays
+
+    for name in ("equal 512x512", "unequal 512x512"):
+        for number in asked:
+            counts = []
+            for seed in range(n_seeds):
+                exposures = simulate_fibre_exposures(SCENES[name], seed=SEED + 1 + seed)
+                options = exposures.options
+                result = find_cosmic_rays(
+                    exposures.data,
+                    noise=ExposureNoise.from_gain(options.gain, options.read_noise / options.gain),
+                    options=MMCosmicOptions(false_pixels=number),
+                )
+                truth = exposures.charge, exposures.noise
+                everywhere = np.ones(options.shape, dtype=bool)
+                counts.append(
+                    [
+                        score_masks(everywhere, *truth).n_false_far / everywhere.size,
+                        score_masks(result.mediancr, *truth, n_required=2).n_false_far,
+                        score_masks(result.exposure_masks, *truth).n_false_far
+                        / options.n_exposures,
+                    ]
+                )
+            far, median, single = np.mean(counts, axis=0)
+            yield f"{name} | {number:g} | {number * far:.3g} | {median:.3g} | {single:.3g}"
+
+
+# --- tables -----------------------------------------------------------------------------------
+
+
+def scores_table(scenes):
+    """Lines of the table of masks; `scenes` maps names to outcomes."""
+    yield "| scene | program | MEDIANCR recall / precision / F1 | CRMASKi recall / precision / F1"
+    yield "| --- | --- | --- | ---"
+    for scene, (_, outcomes) in scenes.items():
+        for outcome in outcomes:
+            cells = [
+                f"{score.recall:.3f} / {score.precision:.3f} / {score.f1:.3f}"
+                f" ({score.n_false_far} far)"
+                for score in (outcome.median_score, outcome.exposure_score)
+            ]
+            yield f"| {scene} | {outcome.program} | {cells[0]} | {cells[1]}"
+
+
+def rms_table(scenes):
+    """Lines of the table of combined images."""
+    yield f"| scene | program | {' | '.join(COMBINATIONS)}"
+    yield "| --- | --- " + "| --- " * len(COMBINATIONS)
+    for scene, (exposures, outcomes) in scenes.items():
+        free, truth = exposures.cosmic_ray_free / np.float32(1), exposures.mean_scene
+        floors = {
+            "mean": rms_error(free.mean(axis=0), truth),
+            "median": rms_error(np.median(free, axis=0), truth),
+        }
+        for program, rms in [("no cosmic rays", floors), *((o.program, o.rms) for o in outcomes)]:
+            cells = [f"{rms[name]:.3f}" if name in rms else "" for name in COMBINATIONS]
+            yield f"| {scene} | {program} | {' | '.join(cells)}"
+
+
+def costs_table(scenes, arrays):
+    """Lines of the table of costs, with the ratio to the first row of each scene."""
+    yield "| scene | program | CPU s | wall s | peak MiB | CPU / crsteps | MiB / crsteps"
+    yield "| --- | --- | --- | --- | --- | --- | ---"
+    for scene, (_, outcomes) in scenes.items():
+        rows = [(outcome.program, vars(outcome.cost)) for outcome in outcomes]
+        if scene in arrays:
+            rows.append(("crsteps, masks, arrays in and out", arrays[scene]))
+        first = rows[0][1]
+        for program, cost in rows:
+            cpu, wall, mib = (cost[n] for n in ("cpu_seconds", "wall_seconds", "peak_mib"))
+            ratios = f"{cpu / first['cpu_seconds']:.3g} | {mib / first['peak_mib']:.3g}"
+            yield f"| {scene} | {program} | {cpu:.2f} | {wall:.2f} | {mib:.0f} | {ratios}"
+
+
+# --- the script -------------------------------------------------------------------------------
+
+
+def run_scene(name, arguments, folder):
+    """Run the programs on one scene."""
+    exposures = simulate_fibre_exposures(SCENES[name], seed=SEED)
+    place = folder / name.replace(" ", "_")
+    place.mkdir(parents=True)
+    # Floating point, for integers would clip the negative half of the noise at a bias of zero.
+    paths = write_fits_exposures(exposures, place, integers=False)
+    outcomes, arrays = [], None
+    if not arguments.peer_only:
+        outcomes.append(run_crsteps(paths, exposures, subfolder(place, "crsteps")))
+        arrays = run_on_arrays(exposures, subfolder(place, "arrays"))
+    for number, method in enumerate(arguments.methods if arguments.peer_python else []):
+        peer_folder = subfolder(place, f"peer{number}")
+        outcomes.append(run_peer(method, arguments.peer_python, paths, exposures, peer_folder))
+    return (exposures, outcomes), arrays
+
+
+def subfolder(folder, name):
+    """Make a new folder and return it."""
+    path = folder / name
+    path.mkdir()
+    return path
+
+
+def main():
+    """Run everything and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peer-python", help="interpreter of an environment with numina 0.40")
+    parser.add_argument("--peer-only", action="store_true", help="leave crsteps out")
+    parser.add_argument("--scenes", nargs="+", choices=SCENES, default=list(SCENES))
+    parser.add_argument("--methods", nargs="+", choices=PEER_METHODS, default=list(PEER_METHODS))
+    parser.add_argument("--false-seeds", type=int, default=10, help="0: no table of false pixels")
+    parser.add_argument("--keep", type=Path, help="new folder for files and logs")
+    parser.add_argument("--arrays", nargs=4, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.arrays:
+        find_in_arrays(*arguments.arrays)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.keep or Path(temporary)
+        scenes, arrays = {}, {}
+        for name in arguments.scenes:
+            print(f"running {name}", file=sys.stderr, flush=True)
+            scenes[name], timing = run_scene(name, arguments, folder)
+            if timing:
+                arrays[name] = timing
+    for table in (scores_table(scenes), rms_table(scenes), costs_table(scenes, arrays)):
+        print(*(f"{line} |" for line in table), sep="\n", end="\n\n")
+    if arguments.false_seeds and not arguments.peer_only:
+        print("| scene | asked | expected far from cosmic rays | MEDIANCR | mean of CRMASKi |")
+        print("| --- | --- | --- | --- | --- |")
+        for row in false_pixel_rows(n_seeds=arguments.false_seeds):
+            print(f"| {row} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
