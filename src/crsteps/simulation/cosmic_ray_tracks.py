@@ -35,6 +35,8 @@ class TrackPopulation:
         Most probable charge in e- that a fast particle leaves in one pixel length of path.
     straggling : float
         Width of the fluctuation of the charge per sample, in units of its most probable value.
+    range_scatter : float
+        Standard deviation of the natural logarithm of an electron's projected path at given charge.
     longest : float
         Longest projected path in pixels.
     worm_charge : tuple of float
@@ -47,6 +49,7 @@ class TrackPopulation:
     thickness: float = 2.0
     charge_per_pixel: float = 420.0
     straggling: float = 0.3
+    range_scatter: float = 1.0
     longest: float = 60.0
     worm_charge: tuple[float, float] = (50.0, 20000.0)
     diffusion: tuple[float, float] = (0.3, 0.4)
@@ -105,6 +108,7 @@ def draw_tracks(
     # An electron loses energy more slowly the faster it is, so its range grows faster than its
     # charge; the exponent is that of the practical range of electrons below 1 MeV.
     wandering = 0.35 * (worm_charge / population.charge_per_pixel) ** 1.2
+    wandering *= np.exp(rng.normal(0.0, population.range_scatter, n_tracks))
     length = np.minimum(np.where(is_worm, wandering, straight), population.longest)
 
     n_samples = np.maximum(np.ceil(length / _STEP).astype(int), 1)

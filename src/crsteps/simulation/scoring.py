@@ -95,17 +95,21 @@ def score_masks(
     positive = strength > significant
     scored = positive | (strength <= negligible)
 
-    n_true = np.count_nonzero(positive)
-    n_found = np.count_nonzero(mask & positive)
-    n_flagged = np.count_nonzero(mask & scored)
+    n_true = _count(positive)
+    n_found = _count(mask & positive)
+    n_flagged = _count(mask & scored)
     return Score(
         recall=n_found / n_true if n_true else np.nan,
         precision=n_found / n_flagged if n_flagged else np.nan,
         f1=2 * n_found / (n_true + n_flagged) if n_true + n_flagged else np.nan,
         n_true=n_true,
         n_flagged=n_flagged,
-        n_false_far=np.count_nonzero(mask & _far_from(anywhere, far)),
+        n_false_far=_count(mask & _far_from(anywhere, far)),
     )
+
+
+def _count(pixels):
+    return int(np.count_nonzero(pixels))
 
 
 def _far_from(flagged, distance):
