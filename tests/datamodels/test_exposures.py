@@ -57,6 +57,7 @@ def test_one_value_for_each_exposure(three):
     assert [e.poisson_factor for e in exposures] == [1.0, 0.5, 0.25]
     assert [e.read_variance for e in exposures] == [9.0, 16.0, 25.0]
     assert [e.bias for e in exposures] == [0.0, 1.0, 2.0]
+    assert [e.poisson_factor for e in open_exposures(three, gain=["4"])] == [0.25] * 3
     assert "gain has 2 values for 3 exposures" in refusal(three, gain=[1, 2])
 
 

@@ -203,6 +203,7 @@ def _each(name, value, number):
         values = [value] * number
     else:
         values = list(value)
+        values = values * number if len(values) == 1 else values
     if len(values) != number:
         raise CrstepsInputError(
             f"{name} has {len(values)} values for {number} exposures: give one, or one for each."
