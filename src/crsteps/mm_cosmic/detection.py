@@ -250,16 +250,19 @@ class _Tester:
         upper = gaps[:, -1] < self.thresholds.grow
         best = np.where(upper, n - 2, np.argmin(gaps, axis=1))
         evidence = gaps[np.arange(len(gaps)), best]
+        # The best of several lower gaps is small by chance more often than one alone.
+        tried = np.where(best < n - 2, np.log(max(n - 2, 1)), 0).astype(np.float32)
         for rank in range(1, n):
-            above = (rank > best) & (evidence < max(LOOSEST, self.thresholds.grow))
+            above = (rank > best) & (evidence + tried < max(LOOSEST, self.thresholds.grow))
+            above[above] = (evidence + tried)[above] < self.log_probability[
+                rows[above], order[above, rank]
+            ]
             members, exposures = rows[above], order[above, rank]
-            stronger = evidence[above] < self.log_probability[members, exposures]
-            members, exposures = members[stronger], exposures[stronger]
-            strength = evidence[above][stronger]
-            self.log_probability[members, exposures] = strength
+            self.log_probability[members, exposures] = (evidence + tried)[above]
             self.second[members, exposures] = second
-            self.seeds[members, exposures] |= strength < single[best[above][stronger]]
-            self.in_pairs[members, exposures] |= strength < pair[best[above][stronger]]
+            # The thresholds of single pixels and pairs are made for each gap.
+            self.seeds[members, exposures] |= evidence[above] < single[best[above]]
+            self.in_pairs[members, exposures] |= evidence[above] < pair[best[above]]
 
     def masks(self):
         """Hysteresis in every exposure, looser where more neighbours are flagged."""

@@ -23,8 +23,8 @@ BAND_PIXELS = 600_000
 DEAD_FLUX = 0.2
 # Long and short side of the box for local differences of flux.
 BOX_LONG, BOX_SHORT, BOX_SQUARE = 151, 3, 21
-# Local differences below this (rms) are not worth correcting.
-MINIMUM_LOCAL_SCATTER = 0.003
+# Local differences whose variance is below this part of their errors' are not worth correcting.
+MINIMUM_LOCAL_EXCESS = 0.3
 
 
 @dataclass(frozen=True)
@@ -235,13 +235,12 @@ def local_ratios(stack, noise, scene, model):
 def box_sums(stack, noise, scene, box):
     """Weighted sums of residual x scene and of scene squared in a box, for each exposure."""
     n_box = np.float32(box[0] * box[1])
-    variance = noise.variance(scene) + (np.float32(0.02) * scene) ** 2
+    variance = noise.variance(scene) + (np.float32(0.03) * scene) ** 2
     for plane, plane_variance in zip(stack, np.broadcast_to(variance, stack.shape), strict=True):
-        sigma = np.sqrt(plane_variance)
         residual = plane - scene
-        # A cosmic ray, or a missing pixel, says nothing about the flux.
-        outlier = ~(np.abs(residual) < 6 * sigma)
-        np.clip(residual, -3 * sigma, 3 * sigma, out=residual)
+        # A cosmic ray, or a missing pixel, says nothing about the flux. Clipped ones would all
+        # pull to one side.
+        outlier = ~(residual**2 < 3.5**2 * plane_variance)
         residual[outlier] = 0
         weight = np.where(outlier, 0, scene / plane_variance)
         yield (

@@ -1,4 +1,4 @@
-"""Pixels hit in every exposure, which only their neighbours can tell."""
+"""Pixels hit in every exposure, which only their neighbourhood can tell."""
 
 import numpy as np
 
@@ -6,19 +6,21 @@ NEIGHBOURS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx
 # Tracks that cross leave more than one pixel hit in all exposures: the clean ones are looked for
 # two pixels around.
 _AROUND = tuple((dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if (dy, dx) != (0, 0))
-# A pixel that is left with one exposure is hit in that one too if it rises above all its
-# neighbours by more than a point source or line can, and by this many sigma.
+# What is left of a pixel is hit too if it rises above the clean pixels around by more than a point
+# source or a line can, and by this many sigma.
 PEAK_RATIO, PEAK_SIGMA = 2.0, 5.0
-_FEWEST_NEIGHBOURS = 3
+_FEWEST_NEIGHBOURS = 5
+# Highest pixels around that are not believed: they may belong to the same crossing of tracks.
+_IGNORED = 2
 
 
 def flag_last_exposures(hits, candidates, clean, *, extra_relative=0.0):
     """
     Flag the last exposure of pixels where it stands out of the neighbourhood too.
 
-    The order of the values tells nothing about the lowest. But where all other exposures of a
-    pixel are hit, the track of the last one touches it, and its value is more than twice that of
-    every clean neighbour, it is hit as well.
+    The order of the values tells nothing about those that agree with the lowest. But where some
+    exposures of a pixel are hit, tracks of all the others touch it, and their lowest value is
+    more than twice that of the clean pixels around, they are hit as well.
 
     Parameters
     ----------
@@ -27,7 +29,7 @@ def flag_last_exposures(hits, candidates, clean, *, extra_relative=0.0):
     candidates : crsteps.mm_cosmic.detection.Candidates
         Tested pixels: all flagged ones are among them.
     clean : ndarray, shape (ny, nx)
-        Image of the scene; NaN where no clean value is known.
+        Image of the scene; NaN where no clean value is known. Modified in place.
     extra_relative : float, optional
         Extra variance in units of the signal squared.
 
@@ -37,45 +39,55 @@ def flag_last_exposures(hits, candidates, clean, *, extra_relative=0.0):
         Number of pixels flagged.
     """
     shape = hits.shape[1:]
-    flagged = hits.reshape(hits.shape[0], -1)[:, candidates.index].T
-    left = np.isfinite(candidates.values) & ~flagged
-    rows = np.flatnonzero((left.sum(axis=1) == 1) & flagged.any(axis=1))
-    if rows.size == 0:
-        return 0
-    last = left[rows].argmax(axis=1)
-    value = candidates.values[rows, last]
-    y, x = np.unravel_index(candidates.index[rows], shape)
-    highest, n_clean, touched = _neighbourhood(hits, clean, last, y, x)
+    finite = np.isfinite(candidates.values)
+    n_new = 0
+    while True:
+        flagged = hits.reshape(hits.shape[0], -1)[:, candidates.index].T
+        rows = np.flatnonzero(flagged.any(axis=1) & (finite & ~flagged).any(axis=1))
+        left = finite[rows] & ~flagged[rows]
+        y, x = np.unravel_index(candidates.index[rows], shape)
+        touched = _all_touched(hits, left, y, x)
+        rows, left, y, x = rows[touched], left[touched], y[touched], x[touched]
+        new = _stands_out(candidates, rows, left, clean, y, x, extra_relative)
+        if not new.any():
+            return n_new
+        exposures, pixels = left[new].T, (y[new], x[new])
+        hits[:, *pixels] |= exposures
+        clean[pixels] = np.nan
+        n_new += int(np.count_nonzero(new))
+
+
+def _all_touched(hits, left, y, x):
+    """Whether each exposure that is left has a flagged pixel next to this one."""
+    padded = np.pad(hits, ((0, 0), (1, 1), (1, 1)))
+    touched = np.zeros_like(left)
+    for dy, dx in NEIGHBOURS:
+        touched |= padded[:, y + 1 + dy, x + 1 + dx].T
+    return (touched | ~left).all(axis=1)
+
+
+def _stands_out(candidates, rows, left, clean, y, x, extra_relative):
+    """Whether the lowest value left is far above the clean pixels around."""
+    value = np.where(left, candidates.values[rows], np.inf).min(axis=1, initial=np.inf)
+    highest, n_clean = _clean_around(clean, y, x)
     signal = np.maximum(highest, 0)
-    columns = np.minimum(last, candidates.read_variance.shape[1] - 1)
     variance = (
-        candidates.read_variance[rows, columns]
-        + candidates.poisson_factor[rows, columns] * signal
+        candidates.read_variance[rows].max(axis=1, initial=0)
+        + candidates.poisson_factor[rows].max(axis=1, initial=0) * signal
         + candidates.extra_variance[rows]
         + extra_relative * signal**2
     )
     peak = value > PEAK_RATIO * signal + PEAK_SIGMA * np.sqrt(variance)
-    new = peak & touched & (n_clean >= _FEWEST_NEIGHBOURS)
-    hits[last[new], y[new], x[new]] = True
-    return int(np.count_nonzero(new))
+    return peak & (n_clean >= _FEWEST_NEIGHBOURS)
 
 
-def _neighbourhood(hits, clean, last, y, x):
-    """Highest clean pixel around, number of clean ones, whether the last track touches."""
+def _clean_around(clean, y, x):
+    """Signal that only `_IGNORED` clean pixels around exceed, and number of clean ones."""
     padded = np.pad(clean, 2, constant_values=np.nan)
-    highest = np.full(y.size, -np.inf)
-    n_clean = np.zeros(y.size, dtype=int)
-    for dy, dx in _AROUND:
-        values = padded[y + 2 + dy, x + 2 + dx]
-        known = np.isfinite(values)
-        n_clean += known
-        highest[known] = np.maximum(highest[known], values[known])
-    touched = np.zeros(y.size, dtype=bool)
-    ny, nx = clean.shape
-    for dy, dx in NEIGHBOURS:
-        inside = (y + dy >= 0) & (y + dy < ny) & (x + dx >= 0) & (x + dx < nx)
-        touched[inside] |= hits[last[inside], y[inside] + dy, x[inside] + dx]
-    return highest, n_clean, touched
+    values = np.array([padded[y + 2 + dy, x + 2 + dx] for dy, dx in _AROUND])
+    known = np.isfinite(values)
+    values[~known] = -np.inf
+    return np.sort(values, axis=0)[-1 - _IGNORED], known.sum(axis=0)
 
 
 def fill_from_neighbours(data, variance, n_used, pixels):

@@ -13,7 +13,7 @@ from crsteps.mm_cosmic.equivalence import (
     BOX_SHORT,
     BOX_SQUARE,
     DEAD_FLUX,
-    MINIMUM_LOCAL_SCATTER,
+    MINIMUM_LOCAL_EXCESS,
     EquivalenceModel,
     align_block,
     box_sums,
@@ -25,8 +25,8 @@ _SIGNIFICANCE = 4.0
 # Median of the square of a standard normal variable.
 _CHI2_MEDIAN = 0.4549364
 _FEWEST_IN_BIN = 60
-# Pixels whose differences are looked at for the extra variance.
-SAMPLE_PIXELS = 150_000
+# Differences of pairs of exposures that are looked at for the extra variance.
+SAMPLES = 450_000
 
 
 def measurement_bands(n_rows, n_columns):
@@ -65,11 +65,19 @@ def measure_equivalence(bands, *, adapt=True):
     Returns
     -------
     EquivalenceModel
+
+    Raises
+    ------
+    ValueError
+        Fewer than two exposures hold usable data.
     """
     n = bands[0][0].shape[0]
     model = replace(EquivalenceModel.equal(n), usable=_alive(bands))
-    if adapt:
+    if adapt and model.usable.any():
         model = _starting_flux(bands, model)
+    if model.usable.sum() < 2:
+        raise ValueError("fewer than two exposures hold usable data: there is nothing to compare")
+    if adapt:
         for _ in range(_ITERATIONS):
             model, significant = _refine_global(bands, model)
         model = _keep_significant(model, significant)
@@ -193,9 +201,9 @@ def _local_differences(bands, model):
     if chi2.size < _FEWEST_IN_BIN:
         return model
     excess = np.median(chi2) / _CHI2_MEDIAN - 1
-    scatter = np.sqrt(max(excess, 0.0) / np.median(information))
-    if scatter < MINIMUM_LOCAL_SCATTER:
+    if excess < MINIMUM_LOCAL_EXCESS:
         return model
+    scatter = np.sqrt(excess / np.median(information))
     return replace(model, local_box=box, local_scatter=float(scatter))
 
 
@@ -211,7 +219,7 @@ def _box_shape(power_x, power_y):
 def _extra_variance(bands, model, *, adapt):
     """Fit what pairs of exposures differ by beyond their noise; check the given noise."""
     n_pixels = sum(stack[0].size for stack, _ in bands)
-    step = max(1, n_pixels // SAMPLE_PIXELS)
+    step = max(1, n_pixels * int(model.usable.sum()) // SAMPLES)
     samples = [_pair_samples(stack, noise, model, step) for stack, noise in bands]
     columns, excess, weight = _binned_excess(np.concatenate(samples, axis=1))
     if excess.size == 0:
@@ -245,21 +253,17 @@ def _pair_samples(stack, noise, model, step):
         np.broadcast_to(v, aligned.stack.shape)
         for v in (aligned.noise.read_variance, aligned.noise.poisson_factor)
     )
+    # Each exposure with the next: all of them count, and the work grows with their number only.
     for i in range(len(aligned.stack)):
-        for j in range(i):
-            rows.append(
-                np.stack(
-                    [
-                        ((aligned.stack[i] - aligned.stack[j]) ** 2).ravel()[pick],
-                        (read[i] + read[j]).ravel()[pick],
-                        ((poisson[i] + poisson[j]) * signal).ravel()[pick],
-                        2 * signal.ravel()[pick] ** 2,
-                        2 * gx.ravel()[pick] ** 2,
-                        2 * gy.ravel()[pick] ** 2,
-                    ]
-                )
-            )
-    samples = np.concatenate(rows, axis=1).astype(float)
+        rows.append(
+            [
+                (aligned.stack[i] - aligned.stack[i - 1]).ravel()[pick] ** 2,
+                (read[i] + read[i - 1]).ravel()[pick],
+                ((poisson[i] + poisson[i - 1]) * signal).ravel()[pick],
+                *(2 * values.ravel()[pick] ** 2 for values in (signal, gx, gy)),
+            ]
+        )
+    samples = np.concatenate(np.array(rows), axis=1, dtype=float)
     return samples[:, np.isfinite(samples[0])]
 
 

@@ -264,22 +264,26 @@ def _log_gap_probabilities(values, read_variance, poisson_factor, extra, relativ
         for j in set(columns)
     }
 
-    def survival(j, value):
-        return log_survival(normal_score(value - signal, *parameters[columns[j]])[0])
-
     log_weight = prior.log_density_at(signal)
     result = np.empty((values.shape[0], n - 1), dtype=np.float32)
-    for k in range(1, n):
-        log_weight += normal_score(values[:, k - 1 : k] - signal, *parameters[columns[k - 1]])[1]
-        numerator, denominator = log_weight.copy(), log_weight.copy()
+    # Log probability that the exposures from rank k on lie beyond the value below them.
+    beyond_last = None
+    for k in range(n):
+        score, log_density = normal_score(values[:, k : k + 1] - signal, *parameters[columns[k]])
+        own = log_survival(score)
         if shared:
-            numerator += (n - k) * survival(k, values[:, k : k + 1])
-            denominator += (n - k) * survival(k, values[:, k - 1 : k])
+            beyond_own = (n - k) * own
         else:
-            for j in range(k, n):
-                numerator += survival(j, values[:, k : k + 1])
-                denominator += survival(j, values[:, k - 1 : k])
-        result[:, k - 1] = _log_sum(numerator) - _log_sum(denominator)
+            beyond_own = own.copy()
+            for j in range(k + 1, n):
+                deviation = values[:, k : k + 1] - signal
+                beyond_own += log_survival(normal_score(deviation, *parameters[j])[0])
+        if k > 0:
+            result[:, k - 1] = _log_sum(log_weight + beyond_own) - _log_sum(
+                log_weight + beyond_last
+            )
+        beyond_last = beyond_own - own
+        log_weight += log_density
     return np.maximum(result, np.float32(LOWEST_LOG_PROBABILITY), out=result)
 
 
