@@ -226,9 +226,25 @@ def flagged_model(exposure, mask, bits):
     """
     with exposure.open_model() as original:
         model = original.copy()
+    set_flags(model, mask, bits)
+    return model
+
+
+def set_flags(model, mask, bits):
+    """
+    Add data-quality flags to a JWST model, in place.
+
+    Parameters
+    ----------
+    model : JwstDataModel
+        Model whose ``dq`` is replaced.
+    mask : ndarray (ny, nx) bool
+        True where the flags are added.
+    bits : int, str or sequence of str
+        The flags, as for `dq_value`.
+    """
     dq = model.dq if model.hasattr("dq") and model.dq is not None else None
     model.dq = _flagged(np.zeros(model.data.shape, np.uint32) if dq is None else dq, mask, bits)
-    return model
 
 
 def _flagged(dq, mask, bits):

@@ -1,0 +1,104 @@
+"""What was measured and found, in sentences for the log and in cards for the headers."""
+
+import math
+
+import numpy as np
+
+
+def summary(result, names):
+    """
+    Tell what was measured and found.
+
+    Parameters
+    ----------
+    result : crsteps.mm_cosmic.masks.MMCosmicResult
+        Result.
+    names : sequence of str
+        Names of the exposures.
+
+    Returns
+    -------
+    list of str
+        Lines for the log.
+    """
+    model, n_pixels = result.equivalence, result.mediancr.size
+    lines = [
+        f"{len(names)} exposures of {' x '.join(map(str, result.mediancr.shape[::-1]))} pixels; "
+        f"{result.expected_false:g} false pixels expected in each mask"
+    ]
+    for i, (name, mask) in enumerate(zip(names, result.exposure_masks, strict=True)):
+        lines.append(
+            f"exposure {i + 1} ({name}): flux {model.flux[i]:.4f}, offset {model.offset[i]:.4g}, "
+            f"shift ({model.dx[i]:.3f}, {model.dy[i]:.3f}) pixels, "
+            f"CRMASK{i + 1} {_count(mask, n_pixels)}"
+        )
+    gx, gy = model.gradient_variance
+    lines.append(
+        f"extra variance {model.relative_variance:.3g} x signal^2 + {gx:.3g} x gradient_x^2 + "
+        f"{gy:.3g} x gradient_y^2; local differences of flux {model.local_scatter:.3g} (rms)"
+    )
+    measured = [
+        f"{name} {ratio:.3f} times the given one"
+        for name, ratio in (("read noise", model.read_noise_ratio), ("gain", model.gain_ratio))
+        if math.isfinite(ratio)
+    ]
+    if measured:
+        lines.append("measured from the differences: " + ", ".join(measured))
+    lines += [
+        f"{name} {_count(mask, n_pixels)}"
+        for name, mask in (
+            ("MEDIANCR", result.mediancr),
+            ("MEANCRT", result.meancrt),
+            ("MEANCR", result.meancr),
+        )
+    ]
+    return lines
+
+
+def header_cards(result):
+    """
+    Give the measured values as header cards.
+
+    Parameters
+    ----------
+    result : crsteps.mm_cosmic.masks.MMCosmicResult
+        Result.
+
+    Returns
+    -------
+    dict
+        ``{keyword: (value, comment)}``; values that could not be measured are left out.
+    """
+    model = result.equivalence
+    cards = {
+        "MMNEXP": (len(model.flux), "number of exposures"),
+        "MMNFALSE": (result.expected_false, "false pixels expected in each mask"),
+        "MMRELVAR": (model.relative_variance, "extra variance [signal^2]"),
+        "MMGXVAR": (model.gradient_variance[0], "extra variance [gradient along x ^2]"),
+        "MMGYVAR": (model.gradient_variance[1], "extra variance [gradient along y ^2]"),
+        "MMLOCAL": (model.local_scatter, "rms of local differences of flux"),
+        "MMRNRAT": (model.read_noise_ratio, "read noise: measured over given"),
+        "MMGRAT": (model.gain_ratio, "gain: measured over given"),
+    }
+    for i in range(len(model.flux)):
+        cards |= {
+            f"FLUXF{i + 1}": (model.flux[i], f"flux factor of exposure {i + 1}"),
+            f"OFFSET{i + 1}": (model.offset[i], f"offset of exposure {i + 1} [data unit]"),
+            f"XSHIFT{i + 1}": (model.dx[i], f"shift of exposure {i + 1} along x [pixels]"),
+            f"YSHIFT{i + 1}": (model.dy[i], f"shift of exposure {i + 1} along y [pixels]"),
+            f"USABLE{i + 1}": (bool(model.usable[i]), f"exposure {i + 1} was used"),
+        }
+    return {keyword: _plain(card) for keyword, card in cards.items() if np.isfinite(card[0])}
+
+
+def _plain(card):
+    """Python numbers, rounded to what float32 data can tell: FITS knows no others."""
+    value, comment = card
+    if isinstance(value, bool | int):
+        return value, comment
+    return float(f"{float(value):.7g}"), comment
+
+
+def _count(mask, n_pixels):
+    number = int(np.count_nonzero(mask))
+    return f"{number} pixels ({100 * number / n_pixels:.3f} %)"

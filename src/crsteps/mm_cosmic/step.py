@@ -1,0 +1,386 @@
+"""Mask the cosmic rays in several equal exposures, and combine the exposures."""
+
+import logging
+import os
+from contextlib import contextmanager, nullcontext
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from crsteps.datamodels.exposures import open_exposures
+from crsteps.datamodels.naming import set_name, stem
+from crsteps.datamodels.pointing import pointing_difference
+from crsteps.datamodels.products import (
+    dq_value,
+    set_flags,
+    write_combined,
+    write_flagged,
+    write_masks,
+)
+from crsteps.detector.noise import ExposureNoise
+from crsteps.errors import CrstepsInputError
+from crsteps.framework.output import atomic_path
+from crsteps.framework.step import CrStep
+from crsteps.mm_cosmic.boundary import detection_boundary
+from crsteps.mm_cosmic.combination import COMBINATIONS, combine
+from crsteps.mm_cosmic.features import find_features, problematic_pixels
+from crsteps.mm_cosmic.masks import MMCosmicOptions, find_cosmic_rays
+from crsteps.mm_cosmic.report import header_cards, summary
+
+log = logging.getLogger(__name__)
+
+# Exposures that point this many pixels apart show different scenes.
+DITHER_PIXELS = 0.3
+# Combined images in memory at once: the work they share is done once for each group.
+_COMBINED_AT_ONCE = 4
+
+
+class MMCosmicStep(CrStep):
+    """Mask pixels that cosmic rays hit in several equal exposures, and combine the exposures."""
+
+    class_alias = "mm_cosmic"
+    multi_exposure = True
+
+    spec = """
+        gain = force_list(default=None)  # e-/ADU, one or one per exposure; default: from the header
+        rnoise = force_list(default=None)  # Read noise in ADU, one or one per exposure; default: from the header
+        bias = force_list(default=list(0.0))  # Level in ADU that is not light, one or one per exposure
+        extension = string(default=None)  # Extension of the image in plain FITS files: number, NAME or NAME,version
+        gain_keywords = force_list(default=None)  # Header keywords of the gain, in the order tried
+        rnoise_keywords = force_list(default=None)  # Header keywords of the read noise, in the order tried
+        rnoise_keyword_unit = option('electron', 'adu', default='electron')  # Unit of the read noise in the header
+        mm_cr_coincidences = integer(min=2, default=2)  # Exposures that must be hit for the mask of the median
+        mm_false_pixels = float(min=1e-6, default=1.0)  # Expected number of false pixels in each mask
+        mm_grow_probability = float(min=1e-12, max=0.5, default=0.01)  # Pixels connected with a hit are flagged below this probability
+        mm_dilation = integer(min=0, default=0)  # 3x3 dilations of what was detected
+        dilation = integer(min=0, default=0)  # 3x3 dilations of the finished masks
+        mm_equivalence = option('auto', 'none', default='auto')  # Measure differences between the exposures, or take them to be equal
+        combinations = force_list(default=list('mean', 'median', 'min', 'mediancr', 'meancrt', 'meancr', 'meancr2'))  # Combined images to make
+        flag_bits = force_list(default=list('JUMP_DET', 'DO_NOT_USE'))  # Data-quality flags set in the exposures
+        save_masks = boolean(default=True)  # With save_results, write the masks
+        save_combined = boolean(default=True)  # With save_results, write the combined images
+        save_flagged = boolean(default=True)  # With save_results, write the flagged exposures
+        save_figure = boolean(default=True)  # With save_results, write the median-minimum diagram
+        save_table = boolean(default=True)  # With save_results, write the table of features
+        max_memory = float(min=1.0, default=48.0)  # MiB for the work on one block of rows
+        suffix = string(default='mmcr')  # Suffix of the flagged exposures
+        output_use_model = boolean(default=True)  # Flagged exposures are named after their inputs
+    """  # noqa: E501
+
+    def process(self, inputs):
+        """
+        Mask the cosmic rays in exposures of one scene.
+
+        Parameters
+        ----------
+        inputs : path, list, ModelContainer or ModelLibrary
+            An association, or paths and models of three or more exposures.
+
+        Returns
+        -------
+        ModelContainer, ModelLibrary or MMCosmicResult
+            JWST exposures with data-quality flags set: the container or library itself in a
+            pipeline, else a copy. For plain FITS images, the masks; None if skipped.
+        """
+        self._check_parameters()
+        exposures = _subtract_bias(open_exposures(inputs, **self._reading()))
+        self._check_exposures(exposures)
+        products = _Products(self, inputs, exposures) if self.save_results else None
+        data, missing = [e.data for e in exposures], [e.missing for e in exposures]
+        noise = _stack_noise(exposures)
+        try:
+            result = find_cosmic_rays(data, noise=noise, missing=missing, options=self._options())
+        except ValueError as error:  # the parameters were checked: it is the data
+            log.warning("mm_cosmic is skipped: %s", error)
+            return self._flag(inputs, exposures, None)
+        for line in summary(result, [Path(e.source).name for e in exposures]):
+            log.info(line)
+        for line in result.warnings:
+            log.warning(line)
+        if products is not None:
+            products.write(result, noise)
+        return self._flag(inputs, exposures, result)
+
+    def _check_parameters(self):
+        """Refuse what the specification cannot."""
+        unknown = sorted(set(self.combinations) - set(COMBINATIONS))
+        if unknown:
+            raise CrstepsInputError(
+                f"combinations: there is no {unknown[0]!r}; choose from {', '.join(COMBINATIONS)}."
+            )
+        try:
+            dq_value(self.flag_bits)
+        except ValueError as error:
+            raise CrstepsInputError(f"flag_bits: {error}") from error
+
+    def _reading(self):
+        """Arguments of `open_exposures`; lists are left out where the default holds."""
+        values = {
+            name: one if one is None or len(one) > 1 else one[0]
+            for name, one in (("gain", self.gain), ("rnoise", self.rnoise), ("bias", self.bias))
+        }
+        for name in ("gain_keywords", "rnoise_keywords"):
+            if getattr(self, name):
+                values[name] = tuple(getattr(self, name))
+        return values | {
+            "extension": self.extension,
+            "rnoise_keyword_unit": self.rnoise_keyword_unit,
+        }
+
+    def _check_exposures(self, exposures):
+        if self.mm_cr_coincidences >= len(exposures):
+            raise CrstepsInputError(
+                f"mm_cr_coincidences = {self.mm_cr_coincidences} with {len(exposures)} exposures: "
+                f"set it to less than the number of exposures."
+            )
+        difference = pointing_difference(exposures)
+        if difference > DITHER_PIXELS:
+            log.warning(
+                "the pointings of the exposures differ by %.1f pixels: dithered exposures show "
+                "different scenes, and sources that moved will be flagged as cosmic rays",
+                difference,
+            )
+
+    def _options(self):
+        return MMCosmicOptions(
+            cr_coincidences=self.mm_cr_coincidences,
+            false_pixels=self.mm_false_pixels,
+            grow_probability=self.mm_grow_probability,
+            mm_dilation=self.mm_dilation,
+            dilation=self.dilation,
+            equivalence=self.mm_equivalence,
+            block_bytes=int(self.max_memory * 1024**2),
+        )
+
+    def _flag(self, inputs, exposures, result):
+        """Return the exposures with flags, or the result for plain FITS images."""
+        if any(exposure.kind == "fits" for exposure in exposures):
+            return result
+        if result is None:
+            masks, status = np.zeros((len(exposures), *exposures[0].data.shape), bool), "SKIPPED"
+        else:
+            masks, status = result.exposure_masks, "COMPLETE"
+        is_library = hasattr(inputs, "borrow")
+        if self.parent is None:
+            inputs = _copies(inputs, exposures, is_library)
+        if is_library:
+            with inputs:
+                indices = inputs.indices_for_exptype("science")
+                for index, mask in zip(indices, masks, strict=True):
+                    model = inputs.borrow(index)
+                    set_flags(model, mask, self.flag_bits)
+                    inputs.shelve(model, index)
+        else:
+            for model, mask in zip(inputs, masks, strict=True):
+                set_flags(model, mask, self.flag_bits)
+        self.record_status(inputs, status)
+        return inputs
+
+    def save_model(self, model, *args, **kwargs):
+        """Save a flagged exposure, if they are wanted."""
+        return super().save_model(model, *args, **kwargs) if self.save_flagged else None
+
+
+class _Products:
+    """
+    Names of all products, which are checked before any work, and their writing.
+
+    Parameters
+    ----------
+    step : MMCosmicStep
+        Says what is wanted and where.
+    inputs : path, list, ModelContainer or ModelLibrary
+        What the caller gave.
+    exposures : sequence of Exposure
+        Exposures without their bias.
+    """
+
+    def __init__(self, step, inputs, exposures):
+        self.step = step
+        self.exposures = exposures
+        self.unit = exposures[0].header.get("BUNIT")
+        name = step.search_attr("output_file")
+        self.root = stem(name) if name else set_name(inputs, [e.source for e in exposures])
+        folder = step.search_attr("output_dir", default="")
+        self.folder = Path(os.path.expandvars(os.path.expanduser(folder)))
+        self.history = step.history()
+        self.flagged = [
+            Path(step.make_output_path(basepath=f"{stem(e.source)}.fits")) for e in exposures
+        ]
+        self._check_names()
+
+    def path(self, suffix):
+        """Path of a product of the whole set."""
+        return self.folder / f"{self.root}_{suffix}"
+
+    def _check_names(self):
+        if self.step.save_flagged and len(set(self.flagged)) < len(self.flagged):
+            raise CrstepsInputError(
+                f"Several inputs are called {self.exposures[0].source}: rename them, or set "
+                "save_flagged to false, for their products would have one name."
+            )
+        planned = {self.path("crmasks.fits"), *self.flagged}
+        planned |= {self.path(f"combined_{name}.fits") for name in self.step.combinations}
+        planned = {path.resolve() for path in planned}
+        for exposure in self.exposures:
+            if Path(exposure.source).resolve() in planned:
+                raise CrstepsInputError(
+                    f"A product would replace the input {exposure.source}: set output_dir to "
+                    "another folder."
+                )
+
+    def write(self, result, noise):
+        """Write what is wanted."""
+        step = self.step
+        features = find_features(
+            result.mediancr,
+            exposure_masks=result.exposure_masks,
+            log_probability=result.log_probability,
+            lowest=result.lowest,
+            median=result.median,
+            unit=self.unit,
+        )
+        if step.save_masks:
+            self._write_masks(result, features)
+        if step.save_table:
+            with self._writing(self.path("mm_features.ecsv")) as path:
+                features.write(path, format="ascii.ecsv")
+        if step.save_figure:
+            self._draw_diagram(result)
+        if step.save_flagged and any(e.kind == "fits" for e in self.exposures):
+            self._write_flagged(result)
+        if step.save_combined:
+            self._write_combined(result, noise)
+
+    @contextmanager
+    def _writing(self, path):
+        with atomic_path(path) as aside:
+            yield aside
+        log.info("Saved %s", path)
+
+    def _write_masks(self, result, features):
+        masks = {"MEDIANCR": result.mediancr, "MEANCRT": result.meancrt}
+        masks |= {f"CRMASK{i + 1}": mask for i, mask in enumerate(result.exposure_masks)}
+        masks["MEANCR"] = result.meancr
+        missing = [e.missing for e in self.exposures]
+        usable = result.equivalence.usable
+        problematic = problematic_pixels(result.exposure_masks, missing, usable=usable)
+        cards = header_cards(result)
+        cards["MMNFEAT"] = (len(features), "connected features in MEDIANCR")
+        cards["MMNPROB"] = (len(problematic), "pixels without a clean exposure")
+        path = write_masks(
+            self.path("crmasks.fits"),
+            masks,
+            tables={"FEATURES": features, "PROBLEMATIC": problematic},
+            history=self.history,
+            cards=cards,
+        )
+        log.info("Saved %s", path)
+
+    def _draw_diagram(self, result):
+        from crsteps.mm_cosmic.figures import plot_mm_diagram
+
+        n_exposures = int(result.equivalence.usable.sum())
+        boundary = detection_boundary(
+            result,
+            n_exposures=n_exposures,
+            cr_coincidences=self.step.mm_cr_coincidences,
+            false_pixels=self.step.mm_false_pixels,
+            n_pixels=int(np.count_nonzero(result.n_usable >= 2)),
+        )
+        with self._writing(self.path("mm_diagram.png")) as path:
+            plot_mm_diagram(
+                path,
+                lowest=result.lowest,
+                median=result.median,
+                mediancr=result.mediancr,
+                boundary=boundary,
+                noise=result.read_variance**0.5,
+                unit=self.unit,
+                title=self.root,
+                n_exposures=n_exposures,
+                cr_coincidences=self.step.mm_cr_coincidences,
+            )
+
+    def _write_flagged(self, result):
+        for exposure, path, mask in zip(
+            self.exposures, self.flagged, result.exposure_masks, strict=True
+        ):
+            write_flagged(path, exposure, mask, self.step.flag_bits, history=self.history)
+            log.info("Saved %s", path)
+
+    def _write_combined(self, result, noise):
+        first = self.exposures[0]
+        with first.open_model() if first.kind == "jwst" else nullcontext() as model:
+            template = replace(first, model=model)
+            names = list(self.step.combinations)
+            for start in range(0, len(names), _COMBINED_AT_ONCE):
+                combined = combine(
+                    [e.data for e in self.exposures],
+                    result,
+                    noise=noise,
+                    missing=[e.missing for e in self.exposures],
+                    names=names[start : start + _COMBINED_AT_ONCE],
+                )
+                while combined:
+                    name, image = combined.popitem()
+                    path = write_combined(
+                        self.path(f"combined_{name}.fits"),
+                        template,
+                        image.data,
+                        image.variance,
+                        image.n_used,
+                        history=self.history,
+                        cards=header_cards(result),
+                    )
+                    log.info("Saved %s", path)
+
+
+def _subtract_bias(exposures):
+    """Exposures without the bias level they contain; their own arrays are used."""
+    for exposure in exposures:
+        if exposure.bias:
+            np.subtract(exposure.data, np.float32(exposure.bias), out=exposure.data)
+    return exposures
+
+
+def _stack_noise(exposures):
+    """Noise of all exposures; numbers that they share are kept once."""
+    parts = []
+    for name in ("read_variance", "poisson_factor"):
+        values = [np.asarray(getattr(e, name), dtype=np.float32) for e in exposures]
+        if all(value.ndim == 0 for value in values):
+            parts.append(np.array(values).reshape(-1, 1, 1))
+        else:
+            shape = exposures[0].data.shape
+            parts.append(np.stack([np.broadcast_to(value, shape) for value in values]))
+    if all(len(part) == len(exposures) and np.all(part == part[:1]) for part in parts) and all(
+        part.shape[1:] == (1, 1) for part in parts
+    ):
+        parts = [part[:1] for part in parts]
+    return ExposureNoise(*parts)
+
+
+def _copies(inputs, exposures, is_library):
+    """Copy what was given, as a library or a container with the names of the inputs."""
+    from jwst.datamodels import ModelContainer, ModelLibrary
+
+    if is_library:
+        models = []
+        with inputs:
+            for index in range(len(inputs)):
+                model = inputs.borrow(index)
+                models.append(model.copy())
+                inputs.shelve(model, index, modify=False)
+        return ModelLibrary(models)
+    models = []
+    for exposure in exposures:
+        with exposure.open_model() as model:
+            models.append(model.copy())
+        models[-1].meta.filename = f"{stem(exposure.source)}.fits"
+    container = ModelContainer(models)
+    if isinstance(inputs, ModelContainer):
+        container.asn_table = deepcopy(inputs.asn_table)
+    return container
