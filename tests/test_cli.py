@@ -291,6 +291,52 @@ def test_interrupt(toys, capsys, monkeypatch):
     assert (code, errors) == (130, ["crsteps: error: interrupted"])
 
 
+@pytest.fixture
+def parameter_file(toys, in_tmp_path):
+    """Return the path of a YAML parameter file for a toy step."""
+    pytest.importorskip("crsteps.framework.parameter_files", reason="no parameter files yet")
+    path = in_tmp_path / "pars.yaml"
+    path.write_text(
+        "class: toy_steps.ToyStep\nname: toy\n"
+        "parameters: {factor: 5.5, names: [x, y], level: high}\n"
+    )
+    return path
+
+
+def test_parameter_file_as_target(parameter_file, toys, capsys):
+    assert run(capsys, "params", "to-asdf", parameter_file)[0] == 0
+    asdf = parameter_file.with_suffix(".asdf")
+    for path in (parameter_file, asdf):
+        code, _, errors = run(capsys, "run", path, "a.txt", "--param", "level=low")
+        assert (code, errors) == (0, [])
+        step = toys.CALLS[-1][1]
+        # the command line comes before the file, the file before the defaults
+        assert (step.factor, step.names, step.level, step.flag) == (5.5, ["x", "y"], "low", False)
+
+
+def test_parameter_file_of_a_pipeline(parameter_file, toys, capsys):
+    parameter_file.write_text(
+        "class: toy_steps.ToyPipeline\nname: pipe\nparameters: {}\n"
+        "steps: [{class: toy_steps.ToyStep, name: toy, parameters: {factor: 8}}]\n"
+    )
+    arguments = ("run", parameter_file, "a.txt", "--param", "steps.toy.flag=true")
+    assert run(capsys, *arguments)[0] == 0
+    assert (toys.CALLS[0][1].factor, toys.CALLS[0][1].flag) == (8.0, True)
+
+
+def test_params_commands(parameter_file, capsys):
+    code, out, _ = run(capsys, "params", "show", parameter_file)
+    assert code == 0
+    assert "5.5" in out
+    assert run(capsys, "params", "validate", parameter_file)[0] == 0
+    out = parameter_file.with_name("other.asdf")
+    assert run(capsys, "params", "to-asdf", parameter_file, "-o", out)[0] == 0
+    assert out.read_text().startswith("#ASDF")
+    parameter_file.write_text("class: toy_steps.ToyStep\nname: toy\nparameters: {facter: 1}\n")
+    assert "factor" in mistake(capsys, "params", "validate", parameter_file)
+    assert "nowhere.asdf" in mistake(capsys, "params", "validate", "nowhere.asdf")
+
+
 def test_demo_is_given_its_folder(capsys, monkeypatch, in_tmp_path):
     folders = []
     demo = types.ModuleType("crsteps.verification.demo")

@@ -120,7 +120,7 @@ def _run(arguments, kept):
     inputs = _expand_inputs(arguments.inputs)
     given = _split_parameters(arguments.param)
     target = _find_target(arguments.target)
-    parameters = {"save_results": True, **target.parameters}
+    parameters = {"save_results": True, **_copied(target.parameters)}
     spec = target.step_class.load_spec_file()
     for name, text in given.items():
         _set_parameter(parameters, spec, target.step_class.__name__, name, text)
@@ -249,7 +249,9 @@ def _find_target(name):
         from crsteps.framework import parameter_files
 
         loaded = parameter_files.load(path)
-        raise NotImplementedError
+        steps = {step["name"]: step["parameters"] for step in loaded.get("steps") or []}
+        parameters = {**loaded["parameters"], **({"steps": steps} if steps else {})}
+        return _Target(_find_class(loaded["class"]), parameters)
     return _Target(_find_class(name))
 
 
