@@ -340,7 +340,7 @@ def main():
     parser.add_argument("--peer-only", action="store_true", help="leave crsteps out")
     parser.add_argument("--scenes", nargs="+", choices=SCENES, default=list(SCENES))
     parser.add_argument("--methods", nargs="+", choices=PEER_METHODS, default=list(PEER_METHODS))
-    parser.add_argument("--false-seeds", type=int, default=10, help="0: no table of false pixels")
+    parser.add_argument("--false-seeds", type=int, default=20, help="0: no table of false pixels")
     parser.add_argument("--keep", type=Path, help="new folder for files and logs")
     parser.add_argument("--arrays", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
