@@ -1,0 +1,246 @@
+"""Parameter files: ASDF, which ``strun`` reads too, and YAML, which people write."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asdf
+import yaml
+
+from crsteps.errors import CrstepsInputError
+from crsteps.framework.output import atomic_path
+from crsteps.framework.parameters import explain_invalid, nearest
+from crsteps.framework.step_classes import find_step_class
+
+_KEYS = ("class", "name", "parameters", "steps")
+# Keys of ASDF files that say nothing about parameters.
+_ASDF_KEYS = ("asdf_library", "history", "meta")
+
+
+@dataclass(frozen=True)
+class ParameterFile:
+    """
+    Contents of a parameter file.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    step_class : type
+        Step or pipeline class.
+    name : str
+        Name of the step.
+    parameters : dict
+        Parameters as ``Step.call`` takes them: those of the steps of a pipeline under ``steps``.
+    """
+
+    path: Path
+    step_class: type
+    name: str
+    parameters: dict = field(default_factory=dict)
+
+
+def load(path):
+    """
+    Read a parameter file.
+
+    Parameters
+    ----------
+    path : str or Path
+        File ending in .asdf, .yaml or .yml.
+
+    Returns
+    -------
+    ParameterFile
+
+    Raises
+    ------
+    CrstepsInputError
+        The file cannot be read, or is not a parameter file that stpipe would understand.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CrstepsInputError(f"There is no parameter file {path}: check the path.")
+    tree = _read_asdf(path) if path.suffix.lower() == ".asdf" else _read_yaml(path)
+    known = _KEYS + (_ASDF_KEYS if path.suffix.lower() == ".asdf" else ())
+    for key in tree:
+        if key not in known:
+            raise CrstepsInputError(
+                f"{path}: there is no key {key} in a parameter file{nearest(str(key), _KEYS)}"
+            )
+    if not isinstance(tree.get("class"), str):
+        raise CrstepsInputError(f"{path} names no class: add 'class: ALIAS' at the top.")
+    parameters = _mapping(tree.get("parameters"), path, "parameters")
+    steps = _steps(tree.get("steps"), path)
+    if steps:
+        parameters["steps"] = steps
+    step_class = find_step_class(tree["class"])
+    return ParameterFile(path, step_class, tree.get("name") or tree["class"], parameters)
+
+
+def validate(path):
+    """
+    Check a parameter file against the specification of its class.
+
+    Parameters
+    ----------
+    path : str or Path
+        File.
+
+    Returns
+    -------
+    ParameterFile
+        Its contents.
+
+    Raises
+    ------
+    CrstepsInputError
+        A name that does not exist, with the nearest valid one, or an impossible value.
+    """
+    loaded = load(path)
+    _validated(loaded)
+    return loaded
+
+
+def show(path):
+    """
+    Show all parameters that a file sets or leaves at their defaults.
+
+    Parameters
+    ----------
+    path : str or Path
+        File.
+
+    Returns
+    -------
+    str
+        A line for each parameter; those that the file sets are marked.
+    """
+    loaded = load(path)
+    config = _validated(loaded)
+    title = f"# {loaded.step_class.__module__}.{loaded.step_class.__name__}: * = set in {path}"
+    return "\n".join(
+        [title, *_lines(config, loaded.parameters, loaded.step_class.load_spec_file())]
+    )
+
+
+def to_asdf(yaml_path, asdf_path):
+    """
+    Convert a YAML parameter file to ASDF, having checked it.
+
+    Parameters
+    ----------
+    yaml_path, asdf_path : str or Path
+        File to read and file to write.
+
+    Raises
+    ------
+    CrstepsInputError
+        The file is not valid.
+    """
+    loaded = validate(yaml_path)
+    parameters = dict(loaded.parameters)
+    steps = parameters.pop("steps", {})
+    tree = {
+        "class": f"{loaded.step_class.__module__}.{loaded.step_class.__name__}",
+        "name": loaded.name,
+        "parameters": parameters,
+    }
+    if steps:
+        classes = loaded.step_class.step_defs
+        tree["steps"] = [
+            {
+                "class": f"{classes[name].__module__}.{classes[name].__name__}",
+                "name": name,
+                "parameters": values,
+            }
+            for name, values in steps.items()
+        ]
+    with atomic_path(asdf_path) as aside:
+        asdf.AsdfFile(tree).write_to(aside)
+
+
+def _read_asdf(path):
+    """Read the tree, saying what is wrong where stpipe would misread the file as ConfigObj."""
+    text = path.read_bytes()
+    if not text.startswith(b"#ASDF"):
+        raise CrstepsInputError(
+            f"{path} is not an ASDF file: its first line must be '#ASDF 1.0.0'."
+        )
+    if b"%YAML" not in text.split(b"---")[0]:
+        raise CrstepsInputError(f"{path} has no line '%YAML 1.1' before '---': add it.")
+    if b"\n..." not in text:
+        raise CrstepsInputError(f"{path} has no line '...' at its end: add it, or it was cut off.")
+    try:
+        with asdf.open(path) as file:
+            tree = {key: value for key, value in file.tree.items()}
+    except Exception as error:  # asdf and its YAML parser raise many kinds
+        raise CrstepsInputError(f"{path} cannot be read as ASDF: {_first_line(error)}") from error
+    if "parameters" not in tree:
+        raise CrstepsInputError(f"{path} has no 'parameters': add them, or 'parameters: {{}}'.")
+    return tree
+
+
+def _read_yaml(path):
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CrstepsInputError(f"{path} cannot be read as YAML: {_first_line(error)}") from error
+    if not isinstance(tree, dict):
+        raise CrstepsInputError(f"{path} holds no parameters: write 'class:' and 'parameters:'.")
+    return tree
+
+
+def _first_line(error):
+    return " ".join(str(error).split())[:300]
+
+
+def _mapping(value, path, what):
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise CrstepsInputError(f"{path}: {what} must be a mapping of names to values.")
+    return dict(value)
+
+
+def _steps(steps, path):
+    """Steps of a pipeline as a dict, from the list of ASDF files or a mapping in YAML."""
+    if steps is None:
+        return {}
+    if isinstance(steps, dict):
+        return {name: _mapping(values, path, f"step {name}") for name, values in steps.items()}
+    if not isinstance(steps, list) or not all(isinstance(s, dict) and s.get("name") for s in steps):
+        raise CrstepsInputError(f"{path}: steps must be a list of mappings with a name each.")
+    return {s["name"]: _mapping(s.get("parameters"), path, f"step {s['name']}") for s in steps}
+
+
+def _validated(loaded):
+    """Merge with the defaults; the user's mistakes in a sentence."""
+    from stpipe import config_parser
+    from stpipe.exceptions import ValidationError
+
+    config = config_parser.ConfigObj()
+    config_parser.merge_config(config, _copied(loaded.parameters))
+    spec = loaded.step_class.load_spec_file()
+    try:
+        config_parser.validate(config, spec)
+    except ValidationError as error:
+        message = explain_invalid(error, spec, loaded.step_class.__name__)
+        raise CrstepsInputError(f"{loaded.path}: {message}") from error
+    return config
+
+
+def _copied(values):
+    return {k: _copied(v) if isinstance(v, dict) else v for k, v in values.items()}
+
+
+def _lines(config, given, spec, indent=""):
+    lines = []
+    for name, value in config.items():
+        if isinstance(value, dict):
+            lines.append(f"{indent}  {name}:")
+            lines += _lines(value, given.get(name, {}), spec[name], indent + "  ")
+            continue
+        comment = (spec.inline_comments.get(name) or "").strip()
+        mark = "*" if name in given else " "
+        lines.append(f"{indent}{mark} {name} = {value!r}  {comment}".rstrip())
+    return lines
