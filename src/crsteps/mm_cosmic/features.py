@@ -62,8 +62,8 @@ def find_features(mediancr, *, exposure_masks, log_probability, lowest, median, 
         table[name].unit = "pix"
     if unit:
         table["excess"].unit = unit
-    for name, form in (("x", ".2f"), ("y", ".2f"), ("significance", ".2f"), ("excess", ".6g")):
-        table[name].info.format = form
+    for name, digits in (("x", 2), ("y", 2), ("significance", 2), ("excess", 4)):
+        table[name] = np.round(table[name], digits)
     return table
 
 

@@ -106,7 +106,8 @@ def _draw_boundary(axes, boundary, x):
     if boundary is None:
         return
     signal, difference = (np.asarray(values) for values in boundary)
-    inside = (signal >= x.min()) & (signal <= x.max())
+    # Below the bulk of the pixels the line belongs to no typical pixel.
+    inside = (signal >= np.quantile(x, 1e-4)) & (signal <= x.max())
     axes.plot(signal[inside], difference[inside], color="white", linewidth=3.5)
     axes.plot(
         signal[inside],
@@ -115,6 +116,8 @@ def _draw_boundary(axes, boundary, x):
         linewidth=1.5,
         label="limit for a pixel alone; lower beside flagged pixels",
     )
+    if inside.any():
+        axes.set_ylim(top=max(axes.get_ylim()[1], 1.2 * float(difference[inside].max())))
 
 
 def _round_ticks(axes, scale):
@@ -125,6 +128,9 @@ def _round_ticks(axes, scale):
         first = int(np.ceil(np.log10(scale)))
         last = int(np.ceil(np.log10(max(abs(low), abs(high), scale)))) + 1
         powers = 10.0 ** np.arange(first, last)
+        if last - first < 4:
+            powers = np.outer(10.0 ** np.arange(first - 1, last), [1, 2, 5]).ravel()
+            powers = powers[powers > scale]
         ticks = np.concatenate([-powers[::-1], [0], powers])
         axis.set_major_locator(FixedLocator(ticks[(ticks >= low) & (ticks <= high)]))
         axis.set_minor_locator(NullLocator())
@@ -157,3 +163,97 @@ def _describe(axes, labels, *, n_pixels, n_flagged):
             borderaxespad=0.3,
             handletextpad=0.4,
         )
+
+
+def plot_cutouts(target, *, images, centres, masks=None, half_size=12, unit=None, title=None):
+    """
+    Draw cut-outs of several images around several pixels, flagged pixels outlined.
+
+    Parameters
+    ----------
+    target : path, file or matplotlib.figure.Figure
+        PNG file to write, or figure to draw into.
+    images : dict of str to ndarray, shape (ny, nx)
+        One column for each image, under its name.
+    centres : sequence of tuple of int
+        One row for each pixel ``(y, x)``, 0-based.
+    masks : dict of str to ndarray of bool, optional
+        Masks to outline in the images of the same name.
+    half_size : int, optional
+        Cut-outs show so many pixels on each side.
+    unit : str, optional
+        Unit of the images.
+    title : str, optional
+        Title of the figure.
+
+    Notes
+    -----
+    The grey scale of a row ends at the 99.5 % quantile of its last image, which should be free of
+    cosmic rays, and three times the range between its quartiles above it at least.
+    """
+    from matplotlib.figure import Figure
+
+    shape = len(centres), len(images)
+    figure = target
+    if not isinstance(target, Figure):
+        figure = Figure(figsize=(1.75 * shape[1] + 0.6, 1.75 * shape[0] + 0.7))
+    margin = 0.6 / figure.get_figheight()
+    spacing = {"wspace": 0.05, "hspace": 0.05, "top": 1 - margin, "bottom": margin / 6}
+    grid = figure.subplots(*shape, squeeze=False, gridspec_kw=spacing)
+    for row, (y, x) in zip(grid, centres, strict=True):
+        _draw_row(figure, row, images, masks or {}, int(y), int(x), half_size, unit)
+    for axes, name in zip(grid[0], images, strict=True):
+        axes.set_title(name, fontsize=9)
+    if title:
+        figure.suptitle(title, fontsize=11, y=1 - margin / 6)
+    if figure is not target:
+        figure.savefig(target, dpi=_DPI, format="png", bbox_inches="tight")
+
+
+def _draw_row(figure, row, images, masks, y, x, half_size, unit):
+    clean = list(images.values())[-1]
+    ny, nx = clean.shape
+    rows = slice(max(y - half_size, 0), min(y + half_size + 1, ny))
+    columns = slice(max(x - half_size, 0), min(x + half_size + 1, nx))
+    extent = (columns.start - 0.5, columns.stop - 0.5, rows.start - 0.5, rows.stop - 0.5)
+    low, lower, upper, high = np.nanpercentile(clean[rows, columns], [1, 25, 75, 99.5])
+    high = max(high, upper + 3 * (upper - lower)) + 1e-6 * (abs(high) + 1)
+    for axes, (name, image) in zip(row, images.items(), strict=True):
+        drawn = axes.imshow(
+            image[rows, columns],
+            origin="lower",
+            extent=extent,
+            cmap="gray",
+            vmin=low,
+            vmax=high,
+            interpolation="nearest",
+        )
+        if name in masks:
+            _outline(axes, masks[name][rows, columns], rows.start, columns.start)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    row[0].set_ylabel(f"x {x}, y {y}", fontsize=8)
+    bar = figure.colorbar(drawn, ax=list(row), pad=0.01, fraction=0.012)
+    bar.ax.tick_params(labelsize=7)
+    if unit:
+        bar.set_label(unit, fontsize=7)
+
+
+def _outline(axes, mask, first_row, first_column):
+    """Draw the edges between flagged and other pixels."""
+    from matplotlib.collections import LineCollection
+
+    padded = np.pad(mask, 1)
+    segments = []
+    for changes, along in (
+        (np.diff(padded.astype(int), axis=0), 1),
+        (np.diff(padded.astype(int)), 0),
+    ):
+        for y, x in np.argwhere(changes):
+            # Corner at the lower left of the pixel above or right of the edge.
+            corner = (x - 1.5 + (along == 0), y - 1.5 + (along == 1))
+            end = (corner[0] + along, corner[1] + 1 - along)
+            segments.append((corner, end))
+    offset = np.array([first_column, first_row])
+    lines = [np.array(segment) + offset for segment in segments]
+    axes.add_collection(LineCollection(lines, colors=_FLAGGED, linewidths=1.0))

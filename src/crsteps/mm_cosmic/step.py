@@ -22,6 +22,7 @@ from crsteps.datamodels.products import (
 from crsteps.detector.noise import ExposureNoise
 from crsteps.errors import CrstepsInputError
 from crsteps.framework.output import atomic_path
+from crsteps.framework.provenance import write_record
 from crsteps.framework.step import CrStep
 from crsteps.mm_cosmic.boundary import detection_boundary
 from crsteps.mm_cosmic.combination import COMBINATIONS, combine
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 DITHER_PIXELS = 0.3
 # Combined images in memory at once: the work they share is done once for each group.
 _COMBINED_AT_ONCE = 4
+# Planes of temporary float32 images per exposure while a block is combined (measured).
+_PLANES_TO_COMBINE = 24
 
 
 class MMCosmicStep(CrStep):
@@ -205,7 +208,6 @@ class _Products:
         self.root = stem(name) if name else set_name(inputs, [e.source for e in exposures])
         folder = step.search_attr("output_dir", default="")
         self.folder = Path(os.path.expandvars(os.path.expanduser(folder)))
-        self.history = step.history()
         self.flagged = [
             Path(step.make_output_path(basepath=f"{stem(e.source)}.fits")) for e in exposures
         ]
@@ -254,6 +256,13 @@ class _Products:
         if step.save_combined:
             self._write_combined(result, noise)
 
+    def _provenance(self, exposure):
+        """How a product made from an exposure records what was done: JWST models have a place."""
+        if exposure.kind == "jwst":
+            record = self.step.make_record()
+            return {"stamp": lambda model: write_record(model, record)}
+        return {"history": self.step.history()}
+
     @contextmanager
     def _writing(self, path):
         with atomic_path(path) as aside:
@@ -274,7 +283,7 @@ class _Products:
             self.path("crmasks.fits"),
             masks,
             tables={"FEATURES": features, "PROBLEMATIC": problematic},
-            history=self.history,
+            history=self.step.history(),
             cards=cards,
         )
         log.info("Saved %s", path)
@@ -308,8 +317,14 @@ class _Products:
         for exposure, path, mask in zip(
             self.exposures, self.flagged, result.exposure_masks, strict=True
         ):
-            write_flagged(path, exposure, mask, self.step.flag_bits, history=self.history)
+            write_flagged(path, exposure, mask, self.step.flag_bits, **self._provenance(exposure))
             log.info("Saved %s", path)
+
+    def _block_rows(self):
+        """Rows that can be combined at once within the memory allowed."""
+        row_bytes = 4 * self.exposures[0].data.shape[1] * len(self.exposures)
+        rows = self.step.max_memory * 1024**2 / (row_bytes * _PLANES_TO_COMBINE)
+        return max(16, int(rows))
 
     def _write_combined(self, result, noise):
         first = self.exposures[0]
@@ -323,6 +338,7 @@ class _Products:
                     noise=noise,
                     missing=[e.missing for e in self.exposures],
                     names=names[start : start + _COMBINED_AT_ONCE],
+                    block_rows=self._block_rows(),
                 )
                 while combined:
                     name, image = combined.popitem()
@@ -332,7 +348,7 @@ class _Products:
                         image.data,
                         image.variance,
                         image.n_used,
-                        history=self.history,
+                        **self._provenance(template),
                         cards=header_cards(result),
                     )
                     log.info("Saved %s", path)
