@@ -68,8 +68,8 @@ def write_record(model, record):
     record : Record
         What was done to it.
     """
-    known = _as_dict(getattr(model.meta, "crsteps", None))
-    known[record.alias] = _plain(
+    known = read_records(model)
+    values = _plain(
         {
             "status": record.status,
             "version": record.version,
@@ -77,16 +77,17 @@ def write_record(model, record):
             "references": record.references,
         }
     )
-    model.meta.crsteps = known
+    if known.get(record.alias) != values:
+        for line in record.lines():
+            model.add_history_entry(line)
+    model.meta.crsteps = {**known, record.alias: values}
     setattr(model.meta.cal_step, record.alias, record.status)
     if record.standard_status:
         setattr(model.meta.cal_step, record.standard_status, record.status)
     _set_card(model, record.keyword, record.status, f"crsteps {record.alias}")
     _set_card(model, "CRSTEPSV", record.version, "version of crsteps")
-    text = record.lines()[0]
-    if text not in {entry["description"] for entry in model.history}:
-        for line in record.lines():
-            model.add_history_entry(line)
+    if not hasattr(model, "cal_logs"):
+        model.cal_logs = {}
     setattr(model.cal_logs, record.alias, record.lines())
 
 
@@ -123,7 +124,7 @@ def carry_records(old, new):
 
 def _set_card(model, keyword, value, comment):
     """Set a card that no schema knows: kept by stdatamodels on saving and re-opening."""
-    extra = model.extra_fits.instance if hasattr(model.extra_fits, "instance") else {}
+    extra = _as_dict(getattr(model, "extra_fits", None))
     header = [list(card) for card in extra.get(_CARD_HDU, {}).get("header", [])]
     header = [card for card in header if card[0] != keyword] + [[keyword, value, comment]]
     model.extra_fits = {

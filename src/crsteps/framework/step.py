@@ -64,6 +64,16 @@ class CrMixin:
         return config
 
     @classmethod
+    def _get_crds_parameters(cls, dataset):
+        """Read what CRDS chooses by, only where it will be asked: it opens the input."""
+        if not crds_configured():
+            return {}, "jwst"
+        try:
+            return super()._get_crds_parameters(dataset)
+        except KeyError as error:  # a FITS file that is no JWST product; TypeError is caught
+            raise TypeError(f"{dataset} is no JWST product") from error
+
+    @classmethod
     def from_config_section(cls, config, **kwargs):
         """
         Make a step from its parameters.
@@ -118,7 +128,8 @@ class CrMixin:
         """
         from crsteps.integration import get_steps
 
-        for suffix in (*(alias for _, alias, _ in get_steps()), *self.other_suffixes):
+        aliases = {self.class_alias, *(alias for _, alias, _ in get_steps())}
+        for suffix in (*filter(None, aliases), *self.other_suffixes):
             if name.endswith(f"_{suffix}"):
                 return name.removesuffix(f"_{suffix}"), "_"
         return super().remove_suffix(name)
@@ -143,6 +154,8 @@ class CrMixin:
         self.references = {}
         with lent_handlers():
             try:
+                if args and isinstance(args[0], str | Path) and not Path(args[0]).exists():
+                    raise CrstepsInputError(f"There is no input file {args[0]}: check the path.")
                 return super().run(*args)
             except CrstepsInputExit:
                 raise
@@ -276,7 +289,7 @@ class CrStep(CrMixin, Step):
         from_crds = [
             (kind, name) for kind, name in reference_files_used if name.startswith("crds:")
         ]
-        record_lines = getattr(result.cal_logs, self.class_alias, None)
+        record_lines = getattr(getattr(result, "cal_logs", None), self.class_alias, None)
         super().finalize_result(result, from_crds)
         if self.parent is not None and record_lines is not None:
             setattr(result.cal_logs, self.class_alias, record_lines)
