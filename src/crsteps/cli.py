@@ -249,53 +249,10 @@ def _find_target(name):
         from crsteps.framework import parameter_files
 
         loaded = parameter_files.load(path)
-        steps = {step["name"]: step["parameters"] for step in loaded.get("steps") or []}
-        parameters = {**loaded["parameters"], **({"steps": steps} if steps else {})}
-        return _Target(_find_class(loaded["class"]), parameters)
-    return _Target(_find_class(name))
+        return _Target(loaded.step_class, loaded.parameters)
+    from crsteps.framework.step_classes import find_step_class
 
-
-def _find_class(name):
-    own = {alias: class_name for class_name, alias, _ in get_steps()}
-    class_name = own.get(name)
-    if class_name is None:
-        class_name = name if "." in name else _foreign_class(name, own)
-    module, _, attribute = class_name.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # the module exists; something it needs does not
-        raise CrstepsInputError(
-            f"There is no step class {name}: there is no module {error.name}."
-        ) from error
-    except AttributeError as error:
-        raise CrstepsInputError(
-            f"There is no step class {name}: {module} has no {attribute}."
-        ) from error
-    from stpipe import Step
-
-    if not (isinstance(found, type) and issubclass(found, Step)):
-        raise CrstepsInputError(f"{name} is not a step or pipeline class.")
-    return found
-
-
-def _foreign_class(alias, own):
-    """Class of an alias that another package registered with stpipe."""
-    from stpipe.entry_points import get_steps as registered
-    from stpipe.utilities import resolve_step_class_alias
-
-    try:
-        class_name = resolve_step_class_alias(alias)
-    except ValueError as error:  # several packages own the alias
-        raise CrstepsInputError(str(error)) from error
-    if class_name == alias:
-        known = [*own, *(info.class_alias for info in registered() if info.class_alias)]
-        raise CrstepsInputError(
-            f"There is no step {alias}: TARGET is an alias, a class or a parameter file ending in "
-            f".asdf, .yaml or .yml{_nearest(alias, known)}"
-        )
-    return class_name
+    return _Target(find_step_class(name))
 
 
 def _nearest(name, known):
