@@ -1,9 +1,16 @@
-"""Run a program in a process of its own and say what it cost."""
+"""Run a program in a process of its own and say what it cost.
+
+Run as a script, this module is the launcher: a process as small as possible that starts the program
+and reports what it used. It is needed because the largest resident set that Linux reports for a
+process includes that of the process which forked it.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 
@@ -60,25 +67,38 @@ def run_measured(command, *, log) -> Cost:
     RuntimeError
         If the command fails; the message ends with the last lines it printed.
     """
-    environment = {**os.environ, **ONE_THREAD, "MPLBACKEND": "Agg"}
+    launcher = [sys.executable, __file__, log, *command]
+    done = subprocess.run(
+        [os.fspath(part) for part in launcher],
+        env={**os.environ, **ONE_THREAD, "MPLBACKEND": "Agg"},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    report = json.loads(done.stdout)
+    status = report.pop("status")
+    if status != 0:
+        with open(log, encoding="utf-8", errors="replace") as stream:
+            tail = "".join(stream.readlines()[-15:])
+        raise RuntimeError(f"{command[0]} ended with status {status}:\n{tail}")
+    return Cost(**report)
+
+
+def launch(log, *command):
+    """Run a command and print its cost as JSON."""
     start = time.perf_counter()
     with open(log, "wb") as stream:
         process = subprocess.Popen(
-            [os.fspath(part) for part in command],
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            env=environment,
+            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT
         )
-        # wait4 gives the usage of this child alone; RUSAGE_CHILDREN would mix all runs.
         _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        with open(log, encoding="utf-8", errors="replace") as stream:
-            tail = "".join(stream.readlines()[-15:])
-        raise RuntimeError(f"{command[0]} ended with status {process.returncode}:\n{tail}")
-    return Cost(
-        cpu_seconds=usage.ru_utime + usage.ru_stime,
-        wall_seconds=time.perf_counter() - start,
-        peak_mib=usage.ru_maxrss / 1024,  # Linux counts in KiB
-    )
+    report = {
+        "status": os.waitstatus_to_exitcode(status),
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "wall_seconds": time.perf_counter() - start,
+        "peak_mib": usage.ru_maxrss / 1024,  # Linux counts in KiB
+    }
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    launch(*sys.argv[1:])

@@ -41,6 +41,12 @@ def test_memory_of_a_child_counts(measured_process, tmp_path):
     assert cost.cpu_seconds >= 0.3
 
 
+def test_memory_of_the_caller_does_not_count(measured_process, tmp_path):
+    ballast = bytearray(200 * 2**20)
+    cost = measured_process.run_measured([sys.executable, "-c", ""], log=tmp_path / "log.txt")
+    assert cost.peak_mib < 60 < len(ballast) / 2**20
+
+
 def test_a_failure_shows_what_was_printed(measured_process, tmp_path):
     with pytest.raises(RuntimeError, match=r"status 3:\nno such luck"):
         measured_process.run_measured(
