@@ -58,12 +58,12 @@ def find_features(mediancr, *, exposure_masks, log_probability, lowest, median, 
             "exposures": _exposure_lists(exposure_masks[:, y, x], start),
         }
     )
+    for name, digits in (("x", 2), ("y", 2), ("significance", 2), ("excess", 4)):
+        table[name] = np.round(table[name], digits)
     for name in ("x", "y", "x_min", "x_max", "y_min", "y_max"):
         table[name].unit = "pix"
     if unit:
         table["excess"].unit = unit
-    for name, digits in (("x", 2), ("y", 2), ("significance", 2), ("excess", 4)):
-        table[name] = np.round(table[name], digits)
     return table
 
 

@@ -49,7 +49,7 @@ class MMCosmicStep(CrStep):
     spec = """
         gain = force_list(default=None)  # e-/ADU, one or one per exposure; default: from the header
         rnoise = force_list(default=None)  # Read noise in ADU, one or one per exposure; default: from the header
-        bias = force_list(default=list(0.0))  # Level in ADU that is not light, one or one per exposure
+        bias = force_list(default=None)  # Level in ADU that is not light, one or one per exposure; default: 0
         extension = string(default=None)  # Extension of the image in plain FITS files: number, NAME or NAME,version
         gain_keywords = force_list(default=None)  # Header keywords of the gain, in the order tried
         rnoise_keywords = force_list(default=None)  # Header keywords of the read noise, in the order tried
@@ -60,8 +60,8 @@ class MMCosmicStep(CrStep):
         mm_dilation = integer(min=0, default=0)  # 3x3 dilations of what was detected
         dilation = integer(min=0, default=0)  # 3x3 dilations of the finished masks
         mm_equivalence = option('auto', 'none', default='auto')  # Measure differences between the exposures, or take them to be equal
-        combinations = force_list(default=list('mean', 'median', 'min', 'mediancr', 'meancrt', 'meancr', 'meancr2'))  # Combined images to make
-        flag_bits = force_list(default=list('JUMP_DET', 'DO_NOT_USE'))  # Data-quality flags set in the exposures
+        combinations = force_list(default=list('mean', 'median', 'min', 'mediancr', 'meancrt', 'meancr', 'meancr2'))  # Combined images to make; default: all seven
+        flag_bits = force_list(default=list('JUMP_DET', 'DO_NOT_USE'))  # Data-quality flags set in the exposures; default: JUMP_DET, DO_NOT_USE
         save_masks = boolean(default=True)  # With save_results, write the masks
         save_combined = boolean(default=True)  # With save_results, write the combined images
         save_flagged = boolean(default=True)  # With save_results, write the flagged exposures
@@ -120,13 +120,13 @@ class MMCosmicStep(CrStep):
 
     def _reading(self):
         """Arguments of `open_exposures`; lists are left out where the default holds."""
-        values = {
-            name: one if one is None or len(one) > 1 else one[0]
-            for name, one in (("gain", self.gain), ("rnoise", self.rnoise), ("bias", self.bias))
-        }
+        values = {}
+        for name in ("gain", "rnoise", "bias"):
+            if given := getattr(self, name):
+                values[name] = given if len(given) > 1 else given[0]
         for name in ("gain_keywords", "rnoise_keywords"):
-            if getattr(self, name):
-                values[name] = tuple(getattr(self, name))
+            if given := getattr(self, name):
+                values[name] = tuple(given)
         return values | {
             "extension": self.extension,
             "rnoise_keyword_unit": self.rnoise_keyword_unit,
