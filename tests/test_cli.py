@@ -333,8 +333,22 @@ def test_params_commands(parameter_file, capsys):
     assert run(capsys, "params", "to-asdf", parameter_file, "-o", out)[0] == 0
     assert out.read_text().startswith("#ASDF")
     parameter_file.write_text("class: toy_steps.ToyStep\nname: toy\nparameters: {facter: 1}\n")
-    assert "factor" in mistake(capsys, "params", "validate", parameter_file)
+    for arguments in (["params", "validate", parameter_file], ["run", parameter_file, "a.txt"]):
+        line = mistake(capsys, *arguments)
+        assert f"{parameter_file}: ToyStep has no parameter facter" in line
+        assert "did you mean factor?" in line
     assert "nowhere.asdf" in mistake(capsys, "params", "validate", "nowhere.asdf")
+
+
+def test_mistake_found_by_a_step_is_told_once(in_tmp_path, capfd):
+    for name in ("a.fits", "b.fits", "c.fits"):
+        (in_tmp_path / name).write_bytes(b"")
+    assert main(["run", "mm_cosmic", "*.fits", "--output-dir", "out"]) == 1
+    told = capfd.readouterr().err
+    assert told.count("is empty (0 bytes)") == 1
+    assert told.splitlines()[-1].startswith("crsteps: error: a.fits is empty")
+    assert "Traceback" not in told
+    assert not [path for path in in_tmp_path.rglob("*") if path.is_file() and path.stat().st_size]
 
 
 def test_demo_is_given_its_folder(capsys, monkeypatch, in_tmp_path):

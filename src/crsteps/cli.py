@@ -7,9 +7,7 @@ heavy is imported before it is needed, so that ``crsteps --help`` answers at onc
 import argparse
 import ast
 import collections
-import difflib
 import glob
-import importlib
 import importlib.util
 import logging
 import re
@@ -17,11 +15,13 @@ import sys
 import tempfile
 import time
 import traceback
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from crsteps import __version__
 from crsteps.errors import CrstepsInputError
+from crsteps.framework.parameters import explain_invalid, nearest
 from crsteps.integration import get_steps
 
 DONE, USER_ERROR, FAILURE, INTERRUPTED = 0, 1, 2, 130
@@ -49,7 +49,7 @@ def main(argv=None):
     except SystemExit as stop:  # --help, --version, or a usage error already told
         return stop.code or DONE
     folder = getattr(arguments, "output_dir", None)
-    with _LogKeeper() as kept:
+    with _LogKeeper() as kept, _mistakes_told_once():
         return _guarded(lambda: arguments.action(arguments, kept), folder, kept)
 
 
@@ -248,16 +248,11 @@ def _find_target(name):
             raise CrstepsInputError(f"There is no parameter file {name}: check the path.")
         from crsteps.framework import parameter_files
 
-        loaded = parameter_files.load(path)
+        loaded = parameter_files.validate(path)
         return _Target(loaded.step_class, loaded.parameters)
     from crsteps.framework.step_classes import find_step_class
 
     return _Target(find_step_class(name))
-
-
-def _nearest(name, known):
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else "."
 
 
 # --- parameters -----------------------------------------------------------------------------
@@ -271,12 +266,12 @@ def _set_parameter(parameters, spec, owner, name, text):
         known = [path + k for k in spec if isinstance(spec[k], dict)]
         path += section
         if path not in known:
-            raise CrstepsInputError(f"{owner} has no parameters {path}{_nearest(path, known)}")
+            raise CrstepsInputError(f"{owner} has no parameters {path}{nearest(path, known)}")
         path += "."
         spec, parameters = spec[section], parameters.setdefault(section, {})
     known = [path + k for k in spec if not isinstance(spec[k], dict)]
     if name not in known:
-        raise CrstepsInputError(f"{owner} has no parameter {name}{_nearest(name, known)}")
+        raise CrstepsInputError(f"{owner} has no parameter {name}{nearest(name, known)}")
     if re.match(r"\w*list\(", spec[key].strip()):
         parameters[key] = [part.strip() for part in text.split(",") if part.strip()]
     else:
@@ -286,10 +281,14 @@ def _set_parameter(parameters, spec, owner, name, text):
 def _check_parameters(step_class, parameters):
     """Let stpipe validate the parameters before any input is opened."""
     from stpipe import config_parser
+    from stpipe.exceptions import ValidationError
 
-    config = config_parser.ConfigObj()
+    config, spec = config_parser.ConfigObj(), step_class.load_spec_file()
     config_parser.merge_config(config, _copied(parameters))
-    config_parser.validate(config, step_class.load_spec_file())
+    try:
+        config_parser.validate(config, spec)
+    except ValidationError as error:
+        raise CrstepsInputError(explain_invalid(error, spec, step_class.__name__)) from error
 
 
 # --- errors ---------------------------------------------------------------------------------
@@ -344,6 +343,21 @@ class _LogKeeper(logging.Handler):
 
     def __exit__(self, *exception):
         logging.getLogger().removeHandler(self)
+
+
+@contextmanager
+def _mistakes_told_once():
+    """Keep the base step from logging the user's mistakes, for the command tells them."""
+    logger = logging.getLogger("crsteps.framework.step")
+
+    def below_error(record):
+        return record.levelno < logging.ERROR
+
+    logger.addFilter(below_error)
+    try:
+        yield
+    finally:
+        logger.removeFilter(below_error)
 
 
 def _write_log(folder, kept):

@@ -84,7 +84,7 @@ def explain_invalid(error, spec, owner):
     extra = re.search(r"Extra value '([^']*)' in (\S+)", text)
     if extra:
         name, section = extra.groups()
-        for part in [] if section == "root" else section.split("."):
+        for part in [] if section == "root" else section.split("/"):
             spec = spec.get(part, spec) if isinstance(spec.get(part), dict) else spec
         return f"{owner} has no parameter {name}{nearest(name, spec)}"
     wrong = re.search(r"Config parameter '([^']*)':?\s*(.*)", text)
