@@ -42,11 +42,7 @@ def set_name(inputs, sources):
         the number in which they differ; else the name of the first exposure.
     """
     stems = [stem(source) for source in sources]
-    name = _product_name(inputs)
-    # A container that was made from models calls itself by the first of them.
-    if name and name not in ("", "None", stems[0]):
-        return name
-    return common_stem(stems) or stems[0]
+    return _product_name(inputs) or common_stem(stems) or stems[0]
 
 
 def common_stem(stems):
@@ -79,8 +75,11 @@ def _product_name(inputs):
         if Path(inputs).suffix.lower() != ".json":
             return None
         table = json.loads(Path(inputs).read_text(encoding="utf-8"))
+    elif hasattr(inputs, "asn_table"):
+        # A container that was made from models calls its product after the first of them.
+        table = inputs.asn_table if inputs.asn_file_path else None
     else:
-        table = getattr(inputs, "asn_table", None) or getattr(inputs, "asn", None)
+        table = getattr(inputs, "asn", None)
     try:
         return table["products"][0].get("name")
     except (TypeError, KeyError, IndexError, AttributeError):

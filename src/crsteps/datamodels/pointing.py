@@ -24,9 +24,14 @@ def pointing_difference(exposures):
     if len(found) < 2:
         return 0.0
     ra, dec, roll, scale = np.radians(np.array(found, dtype=float)).T
-    shift = np.hypot((ra - ra[0]) * np.cos(dec[0]), dec - dec[0]) / scale[0]
+    shift = np.hypot(_turn(ra - ra[0]) * np.cos(dec[0]), dec - dec[0]) / scale[0]
     half_diagonal = np.hypot(*exposures[0].data.shape) / 2
-    return float(max(shift.max(), np.abs(roll - roll[0]).max() * half_diagonal))
+    return float(max(shift.max(), np.abs(_turn(roll - roll[0])).max() * half_diagonal))
+
+
+def _turn(angle):
+    """Bring an angle between -pi and pi."""
+    return (angle + np.pi) % (2 * np.pi) - np.pi
 
 
 def _pointing(exposure):

@@ -94,6 +94,7 @@ class MMCosmicStep(CrStep):
         data, missing = [e.data for e in exposures], [e.missing for e in exposures]
         noise = _stack_noise(exposures)
         try:
+            _check_overlap(missing)
             result = find_cosmic_rays(data, noise=noise, missing=missing, options=self._options())
         except ValueError as error:  # the parameters were checked: it is the data
             log.warning("mm_cosmic is skipped: %s", error)
@@ -360,6 +361,16 @@ def _subtract_bias(exposures):
         if exposure.bias:
             np.subtract(exposure.data, np.float32(exposure.bias), out=exposure.data)
     return exposures
+
+
+def _check_overlap(missing):
+    """Refuse exposures of which no two have a common pixel."""
+    seen = np.zeros(missing[0].shape, dtype=bool)
+    for pixels in missing:
+        if np.any(seen & ~pixels):
+            return
+        seen |= ~pixels
+    raise ValueError("no pixel has two usable exposures")
 
 
 def _stack_noise(exposures):
