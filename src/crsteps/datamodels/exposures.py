@@ -215,7 +215,7 @@ def _each(name, value, number):
             except (TypeError, ValueError):
                 good = False
             if not good:
-                raise CrstepsInputError(f"bias = {level!r} is not a number: set bias to one [ADU].")
+                raise CrstepsInputError(f"bias = {level!r} is not a number: set bias in ADU.")
         values = [float(level) for level in values]
     return values
 

@@ -7,11 +7,28 @@ from crsteps.errors import CrstepsInputError
 
 
 def is_path(item):
+    """Tell a path from a model."""
     return isinstance(item, str | Path)
 
 
 def expand(inputs):
-    """List paths and models: associations, containers and libraries are opened up."""
+    """
+    List the paths and models of a set of exposures.
+
+    Parameters
+    ----------
+    inputs : path, list, ModelContainer or ModelLibrary
+        What the user gave; associations, containers and libraries are opened up.
+
+    Returns
+    -------
+    list of path or JwstDataModel
+
+    Raises
+    ------
+    CrstepsInputError
+        If an item is neither, or an association is not one.
+    """
     if is_path(inputs):
         inputs = [inputs]
     elif hasattr(inputs, "borrow") and hasattr(inputs, "shelve"):
@@ -89,6 +106,7 @@ def _library_models(library):
 
 
 def check_distinct(items):
+    """Refuse a file or model that is given twice."""
     seen = set()
     for item in items:
         key = Path(item).resolve() if is_path(item) else id(item)
@@ -101,4 +119,5 @@ def check_distinct(items):
 
 
 def model_name(model):
+    """Name of a model in messages: its file name, else its type."""
     return str(getattr(model.meta, "filename", None) or f"<{type(model).__name__}>")

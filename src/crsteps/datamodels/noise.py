@@ -127,7 +127,7 @@ def _positive(value, what, parameter):
     except (TypeError, ValueError):
         number = math.nan
     if not (math.isfinite(number) and number > 0):
-        raise CrstepsInputError(f"{what} is not a positive number: set {parameter} to one.")
+        raise CrstepsInputError(f"{what} is not a positive number: set {parameter} to its value.")
     return number
 
 
