@@ -7,7 +7,18 @@ from crsteps.errors import CrstepsInputError
 
 
 def is_path(item):
-    """Tell a path from a model."""
+    """
+    Tell a path from a model.
+
+    Parameters
+    ----------
+    item : object
+        An input.
+
+    Returns
+    -------
+    bool
+    """
     return isinstance(item, str | Path)
 
 
@@ -106,7 +117,19 @@ def _library_models(library):
 
 
 def check_distinct(items):
-    """Refuse a file or model that is given twice."""
+    """
+    Refuse a file or model that is given twice.
+
+    Parameters
+    ----------
+    items : list of path or JwstDataModel
+        The exposures.
+
+    Raises
+    ------
+    CrstepsInputError
+        If two are the same file, by whatever path, or the same model.
+    """
     seen = set()
     for item in items:
         key = Path(item).resolve() if is_path(item) else id(item)
@@ -119,5 +142,17 @@ def check_distinct(items):
 
 
 def model_name(model):
-    """Name of a model in messages: its file name, else its type."""
+    """
+    Name a model in messages.
+
+    Parameters
+    ----------
+    model : JwstDataModel
+        The model.
+
+    Returns
+    -------
+    str
+        Its file name, else its type.
+    """
     return str(getattr(model.meta, "filename", None) or f"<{type(model).__name__}>")
