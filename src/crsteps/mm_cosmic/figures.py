@@ -196,7 +196,7 @@ def plot_cutouts(target, *, images, centres, masks=None, half_size=12, unit=None
     shape = len(centres), len(images)
     figure = target
     if not isinstance(target, Figure):
-        figure = Figure(figsize=(1.75 * shape[1] + 0.6, 1.75 * shape[0] + 0.7))
+        figure = Figure(figsize=(1.75 * shape[1] + 0.9, 1.6 * shape[0] + 0.7))
     margin = 0.6 / figure.get_figheight()
     spacing = {"wspace": 0.05, "hspace": 0.05, "top": 1 - margin, "bottom": margin / 6}
     grid = figure.subplots(*shape, squeeze=False, gridspec_kw=spacing)
