@@ -2,13 +2,17 @@
 
 import logging
 import os
-from contextlib import contextmanager
+import time
 
 log = logging.getLogger(__name__)
 
 # CRDS waits an hour for a silent server unless told otherwise.
 TIMEOUT_SECONDS = 20
 _CRDS_DEFAULT_TIMEOUT = "3600"
+
+# A pipeline asks several times for each exposure: after a failure not before this time.
+RETRY_SECONDS = 600
+_unreachable_since = {}
 
 
 def crds_configured():
@@ -20,31 +24,50 @@ def crds_configured():
     bool
         True if ``CRDS_PATH`` or ``CRDS_SERVER_URL`` is set.
     """
-    return bool(os.environ.get("CRDS_PATH") or os.environ.get("CRDS_SERVER_URL"))
+    return any(_configuration())
 
 
-@contextmanager
-def tolerating_crds(what):
+def ask_crds(what, question, default=None):
     """
-    Turn any failure of CRDS into one line of the log.
-
-    CRDS ends the process with SystemExit when it finds neither server nor cache.
+    Ask CRDS, where it is configured, and go on if it does not answer.
 
     Parameters
     ----------
     what : str
-        What was asked of CRDS, for the log.
+        What it is asked for, for the log.
+    question : callable
+        Asks, and returns the answer.
+    default : object, optional
+        What to return instead of an answer.
 
-    Yields
-    ------
-    None
-        Ask CRDS in the body of the ``with``.
+    Returns
+    -------
+    object
+        The answer, or `default` when CRDS is not configured, fails, or could not be reached
+        within the last `RETRY_SECONDS`.
     """
+    if not crds_configured():
+        return default
+    now = time.monotonic()
+    if now - _unreachable_since.get(_configuration(), -RETRY_SECONDS) < RETRY_SECONDS:
+        log.info("CRDS is not asked for %s: it could not be reached a moment ago", what)
+        return default
     limit_timeout()
     try:
-        yield
-    except (Exception, SystemExit) as error:
+        return question()
+    except SystemExit:  # what CRDS does when it has neither its server nor a filled cache
+        _unreachable_since[_configuration()] = now
+        path, server = _configuration()
+        log.warning(
+            "CRDS did not give %s: no answer from CRDS_SERVER_URL %s, no cache in CRDS_PATH %s; "
+            "going on without CRDS",
+            what,
+            server,
+            path,
+        )
+    except Exception as error:
         log.info("CRDS did not give %s (%s): going on without", what, error)
+    return default
 
 
 def limit_timeout():
@@ -56,3 +79,7 @@ def limit_timeout():
         == _CRDS_DEFAULT_TIMEOUT
     ):
         os.environ["CRDS_CLIENT_TIMEOUT_SECONDS"] = str(TIMEOUT_SECONDS)
+
+
+def _configuration():
+    return os.environ.get("CRDS_PATH"), os.environ.get("CRDS_SERVER_URL")

@@ -11,7 +11,8 @@ from crsteps.framework.output import atomic_path
 from crsteps.framework.parameters import explain_invalid, nearest
 from crsteps.framework.step_classes import find_step_class
 
-_KEYS = ("class", "name", "parameters", "steps")
+_STEP_KEYS = ("class", "name", "parameters")
+_KEYS = (*_STEP_KEYS, "steps")
 # Keys of ASDF files that say nothing about parameters.
 _ASDF_KEYS = ("asdf_library", "history", "meta")
 
@@ -210,6 +211,11 @@ def _steps(steps, path):
         return {name: _mapping(values, path, f"step {name}") for name, values in steps.items()}
     if not isinstance(steps, list) or not all(isinstance(s, dict) and s.get("name") for s in steps):
         raise CrstepsInputError(f"{path}: steps must be a list of mappings with a name each.")
+    for key in (key for step in steps for key in step):
+        if key not in _STEP_KEYS:
+            raise CrstepsInputError(
+                f"{path}: there is no key {key} in the list of steps{nearest(str(key), _STEP_KEYS)}"
+            )
     return {s["name"]: _mapping(s.get("parameters"), path, f"step {s['name']}") for s in steps}
 
 

@@ -1,16 +1,14 @@
 """Base of all pipelines of the package."""
 
-import logging
+from collections.abc import Sequence
 
-from jwst.datamodels import ModelLibrary
-from jwst.stpipe import Pipeline
+from jwst.stpipe import Pipeline, Step
 from stdatamodels.jwst.datamodels import JwstDataModel
 
-from crsteps.framework.crds_access import crds_configured, tolerating_crds
+from crsteps.framework.crds_access import ask_crds
 from crsteps.framework.provenance import read_records, write_record
+from crsteps.framework.standard_steps import adopt
 from crsteps.framework.step import CrMixin
-
-log = logging.getLogger(__name__)
 
 
 class CrPipeline(CrMixin, Pipeline):
@@ -19,7 +17,20 @@ class CrPipeline(CrMixin, Pipeline):
 
     A pipeline of jwst with slots changed inherits from this class first and from the jwst one
     second.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As for `stpipe.Pipeline`.
     """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.records_of_steps = {}
+        for name in self.step_defs:
+            step = getattr(self, name)
+            if not isinstance(step, CrMixin):
+                adopt(step, self)
 
     def prefetch(self, *args):
         """
@@ -30,9 +41,8 @@ class CrPipeline(CrMixin, Pipeline):
         *args
             Input, as in `stpipe.Step`.
         """
-        if crds_configured():
-            with tolerating_crds("references ahead of their use"):
-                super().prefetch(*args)
+        standard = super().prefetch
+        ask_crds("references ahead of their use", lambda: standard(*args))
 
     def run(self, *args):
         """
@@ -48,7 +58,7 @@ class CrPipeline(CrMixin, Pipeline):
         result
             What `process` returns.
         """
-        self.crsteps_records = {}
+        self.records_of_steps = {}
         return super().run(*args)
 
     def save_model(self, model, *args, **kwargs):
@@ -65,7 +75,7 @@ class CrPipeline(CrMixin, Pipeline):
         str or list of str
             Path of the file.
         """
-        self._carry(model)
+        self.carry_records_into(model)
         return super().save_model(model, *args, **kwargs)
 
     def finalize_result(self, result, reference_files_used):
@@ -79,20 +89,27 @@ class CrPipeline(CrMixin, Pipeline):
         reference_files_used : list of tuple
             References that stpipe knows of.
         """
-        self._carry(result)
         if not isinstance(result, JwstDataModel):
             return
-        if crds_configured():
-            with tolerating_crds("its context"):
-                super().finalize_result(result, reference_files_used)
-        if self.class_alias:
-            setattr(result.cal_logs, self.class_alias, self._log_records)
+        self.carry_records_into(result)
+        # The standard method asks CRDS for its context, always.
+        finalize = super().finalize_result
+        if not ask_crds("its context", lambda: finalize(result, reference_files_used) or True):
+            Step.finalize_result(self, result, [])
 
-    def _carry(self, result):
-        """Write the records of steps into a model that a later step has made anew."""
-        if isinstance(result, ModelLibrary) or not isinstance(result, JwstDataModel):
+    def carry_records_into(self, result):
+        """
+        Write the records of steps into a model that a later step has made anew.
+
+        Parameters
+        ----------
+        result : JwstDataModel
+            Model; modified in place. Anything else is left alone: models of a sequence or
+            library come one by one.
+        """
+        if not isinstance(result, JwstDataModel) or isinstance(result, Sequence):
             return
         known = read_records(result)
-        for alias, record in getattr(self, "crsteps_records", {}).items():
+        for alias, record in self.records_of_steps.items():
             if alias not in known:
                 write_record(result, record)

@@ -1,7 +1,8 @@
 """What a step did to a model, kept so that saving, re-opening and later steps do not lose it."""
 
-import json
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from crsteps import __version__
 
@@ -77,9 +78,8 @@ def write_record(model, record):
             "references": record.references,
         }
     )
-    if known.get(record.alias) != values:
-        for line in record.lines():
-            model.add_history_entry(line)
+    for line in record.lines():
+        model.add_history_entry(line)
     model.meta.crsteps = {**known, record.alias: values}
     setattr(model.meta.cal_step, record.alias, record.status)
     if record.standard_status:
@@ -139,6 +139,12 @@ def _as_dict(node):
     return dict(node.instance if hasattr(node, "instance") else node)
 
 
-def _plain(values):
+def _plain(value):
     """Only what ASDF and FITS keep: no None, which stdatamodels drops, no foreign types."""
-    return json.loads(json.dumps(values, default=str).replace("null", '"None"'))
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value if isinstance(value, bool | int | float | str) else str(value)

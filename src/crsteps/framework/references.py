@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from crsteps.errors import CrstepsInputError
-from crsteps.framework.crds_access import crds_configured, tolerating_crds
+from crsteps.framework.crds_access import ask_crds, crds_configured
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def find_reference(step, model, reference_type, *, parameter=None, packaged=None
     if reference is None:
         override = f"override_{reference_type}"
         names = f"{parameter} or {override}" if parameter else override
-        where = "knows no such type for these data" if crds_configured() else "is not configured"
+        where = "gave none for these data" if crds_configured() else "is not configured"
         raise CrstepsInputError(
             f"There is no {reference_type} reference file for {step.class_alias}: {names} is not "
             f"set, CRDS {where}, and no file is packaged: set {names} to a file."
@@ -125,6 +125,8 @@ def _given(step, reference_type, parameter):
         path = getattr(step, name, None) if name else None
         if not path:
             continue
+        if not isinstance(path, str | Path):
+            raise CrstepsInputError(f"{name} is a {type(path).__name__}: give the path of a file.")
         if not Path(path).is_file():
             raise CrstepsInputError(f"There is no file {path}: check the parameter {name}.")
         return _make(Path(path).absolute(), source)
@@ -132,11 +134,9 @@ def _given(step, reference_type, parameter):
 
 
 def _from_crds(step, model, reference_type):
-    if not crds_configured():
-        return None
-    found = None
-    with tolerating_crds(f"a {reference_type} reference"):
-        found = step.get_reference_file(model, reference_type)
+    found = ask_crds(
+        f"a {reference_type} reference", lambda: step.get_reference_file(model, reference_type)
+    )
     return _make(Path(found), "CRDS") if found and found != "N/A" else None
 
 

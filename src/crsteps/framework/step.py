@@ -1,11 +1,7 @@
 """Base of all steps of the package: offline by construction, records what it did."""
 
 import logging
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from jwst.datamodels import ModelLibrary
@@ -14,11 +10,14 @@ from stdatamodels.jwst.datamodels import JwstDataModel
 from stpipe.exceptions import ValidationError
 
 from crsteps.errors import CrstepsInputError
-from crsteps.framework.crds_access import crds_configured, tolerating_crds
+from crsteps.framework.crds_access import ask_crds, crds_configured
 from crsteps.framework.errors import CrstepsInputExit
 from crsteps.framework.logs import LOGGER, lent_handlers
 from crsteps.framework.parameters import explain_invalid, own_parameters
 from crsteps.framework.provenance import Record, write_record
+from crsteps.framework.saving import input_files, saving_aside
+from crsteps.framework.standard_steps import finalize_with_crds
+from crsteps.integration import get_steps
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +54,12 @@ class CrMixin:
         configobj.ConfigObj
             Parameters; empty when CRDS is not configured or does not answer.
         """
-        config = cls._empty_config()
-        if crds_configured():
-            with tolerating_crds(f"parameters of {cls.__name__}"):
-                config = super().get_config_from_reference(
-                    dataset, disable=disable, crds_observatory=crds_observatory
-                )
-        return config
+        standard = super().get_config_from_reference
+        return ask_crds(
+            f"parameters of {cls.__name__}",
+            lambda: standard(dataset, disable=disable, crds_observatory=crds_observatory),
+            cls._empty_config(),
+        )
 
     @classmethod
     def _get_crds_parameters(cls, dataset):
@@ -126,11 +124,10 @@ class CrMixin:
         name, separator : str
             Stem without suffix, and what separated it.
         """
-        from crsteps.integration import get_steps
-
-        aliases = {self.class_alias, *(alias for _, alias, _ in get_steps())}
-        for suffix in (*filter(None, aliases), *self.other_suffixes):
-            if name.endswith(f"_{suffix}"):
+        aliases = {self.class_alias or "", *(alias for _, alias, _ in get_steps())}
+        # the longest first, because some aliases end with another one
+        for suffix in sorted(aliases.union(self.other_suffixes), key=len, reverse=True):
+            if suffix and name.endswith(f"_{suffix}"):
                 return name.removesuffix(f"_{suffix}"), "_"
         return super().remove_suffix(name)
 
@@ -152,10 +149,11 @@ class CrMixin:
             What `process` returns.
         """
         self.references = {}
+        if args and self.parent is None:
+            self._given_files = input_files(args[0])
         with lent_handlers():
             try:
-                if args and isinstance(args[0], str | Path) and not Path(args[0]).exists():
-                    raise CrstepsInputError(f"There is no input file {args[0]}: check the path.")
+                self._check_exists(args[0] if args else None)
                 return super().run(*args)
             except CrstepsInputExit:
                 raise
@@ -178,15 +176,30 @@ class CrMixin:
         str or list of str
             Path of the file.
         """
-        if not isinstance(model, JwstDataModel) or isinstance(model, Sequence):
-            return super().save_model(model, *args, **kwargs)
-        with _saving_aside(model, self._input_paths()):
+        with saving_aside(model, self.inputs()):
             return super().save_model(model, *args, **kwargs)
 
-    def _input_paths(self):
-        name = self.search_attr("_input_filename")
-        folder = self.search_attr("_input_dir") or ""
-        return {Path(folder, Path(name).name).resolve()} if name else set()
+    def inputs(self):
+        """
+        Find the files that were given to the outermost step, which must not be replaced.
+
+        Returns
+        -------
+        set of Path
+        """
+        outermost = self
+        while outermost.parent is not None:
+            outermost = outermost.parent
+        if hasattr(outermost, "_given_files"):
+            return outermost._given_files
+        name = outermost._input_filename  # a pipeline of another package
+        return input_files(Path(outermost.input_dir, Path(name).name)) if name else set()
+
+    def _check_exists(self, given):
+        if isinstance(given, str | Path):
+            paths = {Path(given), Path(self.make_input_path(str(given)))}
+            if not any(path.exists() for path in paths):
+                raise CrstepsInputError(f"There is no input file {given}: check the path.")
 
 
 class CrStep(CrMixin, Step):
@@ -199,6 +212,35 @@ class CrStep(CrMixin, Step):
 
     # Nothing is fetched ahead: references are looked up when and where they are needed.
     prefetch_references = False
+
+    def prepare_output(self, init, *args, **kwargs):
+        """
+        Open the input as a model.
+
+        Parameters
+        ----------
+        init, *args, **kwargs
+            As in `jwst.stpipe.Step`.
+
+        Returns
+        -------
+        model : JwstDataModel, ModelContainer or ModelLibrary
+
+        Raises
+        ------
+        CrstepsInputError
+            A file that is empty, cut off, or of another format.
+        """
+        try:
+            return super().prepare_output(init, *args, **kwargs)
+        except (OSError, TypeError, ValueError, KeyError) as error:
+            if not isinstance(init, str | Path):
+                raise
+            reason = " ".join(str(error).split())[:200].rstrip(".")
+            raise CrstepsInputError(
+                f"{init} cannot be opened as a JWST model ({reason}): check that it is one and "
+                "complete."
+            ) from error
 
     def record_status(self, result, status="COMPLETE"):
         """
@@ -224,13 +266,14 @@ class CrStep(CrMixin, Step):
                     result.shelve(model, index)
         else:
             for model in result if isinstance(result, Sequence) else [result]:
-                write_record(model, record)
-        if self.parent is not None:
-            # A pipeline of ours writes it again into models that later steps make anew.
-            self.parent.crsteps_records = {
-                **getattr(self.parent, "crsteps_records", {}),
-                record.alias: record,
-            }
+                if isinstance(model, JwstDataModel):  # some results are None
+                    write_record(model, record)
+        # A pipeline of ours writes it again into models that later steps make anew.
+        parent = self.parent
+        while parent is not None:
+            if hasattr(parent, "records_of_steps"):
+                parent.records_of_steps[record.alias] = record
+            parent = parent.parent
         return result
 
     def make_record(self, status="COMPLETE"):
@@ -280,45 +323,11 @@ class CrStep(CrMixin, Step):
         reference_files_used : list of tuple
             References that stpipe knows of.
         """
-        if not isinstance(result, JwstDataModel):
-            return
         if self.skip:
             self.record_status(result, "SKIPPED")
-        # The standard method asks CRDS for its context whenever a reference was used, even one
-        # that was given: only those of CRDS concern it.
-        from_crds = [
-            (kind, name) for kind, name in reference_files_used if name.startswith("crds:")
-        ]
+        if not isinstance(result, JwstDataModel):
+            return
         record_lines = getattr(getattr(result, "cal_logs", None), self.class_alias, None)
-        super().finalize_result(result, from_crds)
+        finalize_with_crds(super().finalize_result, result, reference_files_used)
         if self.parent is not None and record_lines is not None:
             setattr(result.cal_logs, self.class_alias, record_lines)
-
-
-@contextmanager
-def _saving_aside(model, inputs):
-    """Let ``model.save`` write in a temporary folder beside its target and move the file."""
-    save = model.save
-
-    def save_aside(path, dir_path=None, *args, **kwargs):
-        target = Path(path(model.meta.filename) if callable(path) else path)
-        target = Path(dir_path, target.name) if dir_path else target
-        if target.resolve() in inputs and target.exists():
-            raise CrstepsInputError(
-                f"The result would replace the input {target}: set output_dir or suffix."
-            )
-        # Under its own name, which goes into the header, in a folder of its own.
-        aside = tempfile.mkdtemp(prefix=".crsteps-", dir=target.parent)
-        try:
-            written = Path(save(os.path.join(aside, target.name), None, *args, **kwargs))
-            final = target.with_name(written.name)
-            os.replace(written, final)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-        return str(final)
-
-    object.__setattr__(model, "save", save_aside)
-    try:
-        yield
-    finally:
-        object.__delattr__(model, "save")

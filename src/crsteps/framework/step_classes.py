@@ -30,6 +30,8 @@ def find_step_class(name):
     if class_name is None:
         class_name = name if "." in name else _foreign_class_name(name, own)
     module, _, attribute = class_name.rpartition(".")
+    if not module or module.startswith("."):
+        raise CrstepsInputError(f"There is no step class {name}: give its full dotted name.")
     try:
         found = getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
