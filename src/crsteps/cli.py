@@ -21,7 +21,7 @@ from pathlib import Path
 
 from crsteps import __version__
 from crsteps.errors import CrstepsInputError
-from crsteps.framework.parameters import explain_invalid, nearest
+from crsteps.framework.parameters import copied, nearest, validated
 from crsteps.integration import get_steps
 
 DONE, USER_ERROR, FAILURE, INTERRUPTED = 0, 1, 2, 130
@@ -120,7 +120,7 @@ def _run(arguments, kept):
     inputs = _expand_inputs(arguments.inputs)
     given = _split_parameters(arguments.param)
     target = _find_target(arguments.target)
-    parameters = {"save_results": True, **_copied(target.parameters)}
+    parameters = {"save_results": True, **copied(target.parameters)}
     spec = target.step_class.load_spec_file()
     for name, text in given.items():
         _set_parameter(parameters, spec, target.step_class.__name__, name, text)
@@ -130,12 +130,12 @@ def _run(arguments, kept):
                 f"--output-dir {arguments.output_dir} is a file: give a folder."
             )
         parameters["output_dir"] = arguments.output_dir
-    _check_parameters(target.step_class, parameters)
+    validated(target.step_class, parameters)
 
     if getattr(target.step_class, "multi_exposure", False):
         # one path stays a path: it can be an association, which names the product
         together = inputs[0] if len(inputs) == 1 else inputs
-        target.step_class.call(together, **_copied(parameters))
+        target.step_class.call(together, **copied(parameters))
         return DONE
     return _run_each(target.step_class, parameters, inputs, arguments.output_dir, kept)
 
@@ -150,7 +150,7 @@ def _run_each(step_class, parameters, inputs, folder, kept):
         progress = inputs
     codes = [
         _guarded(
-            lambda item=item: step_class.call(item, **_copied(parameters)) and None,
+            lambda item=item: step_class.call(item, **copied(parameters)) and None,
             folder,
             kept,
             about=item if len(inputs) > 1 else None,
@@ -161,11 +161,6 @@ def _run_each(step_class, parameters, inputs, folder, kept):
         failed = sum(code != DONE for code in codes)
         _complain(f"{failed} of {len(inputs)} inputs failed")
     return max(codes)
-
-
-def _copied(parameters):
-    """Copy parameters for one call: stpipe keeps and changes the sections it is given."""
-    return {k: _copied(v) if isinstance(v, dict) else v for k, v in parameters.items()}
 
 
 def _params_show(arguments, kept):
@@ -276,19 +271,6 @@ def _set_parameter(parameters, spec, owner, name, text):
         parameters[key] = [part.strip() for part in text.split(",") if part.strip()]
     else:
         parameters[key] = text
-
-
-def _check_parameters(step_class, parameters):
-    """Let stpipe validate the parameters before any input is opened."""
-    from stpipe import config_parser
-    from stpipe.exceptions import ValidationError
-
-    config, spec = config_parser.ConfigObj(), step_class.load_spec_file()
-    config_parser.merge_config(config, _copied(parameters))
-    try:
-        config_parser.validate(config, spec)
-    except ValidationError as error:
-        raise CrstepsInputError(explain_invalid(error, spec, step_class.__name__)) from error
 
 
 # --- errors ---------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import yaml
 
 from crsteps.errors import CrstepsInputError
 from crsteps.framework.output import atomic_path
-from crsteps.framework.parameters import explain_invalid, nearest
+from crsteps.framework.parameters import nearest, validated
 from crsteps.framework.step_classes import find_step_class
 
 _STEP_KEYS = ("class", "name", "parameters")
@@ -221,22 +221,10 @@ def _steps(steps, path):
 
 def _validated(loaded):
     """Merge with the defaults; the user's mistakes in a sentence."""
-    from stpipe import config_parser
-    from stpipe.exceptions import ValidationError
-
-    config = config_parser.ConfigObj()
-    config_parser.merge_config(config, _copied(loaded.parameters))
-    spec = loaded.step_class.load_spec_file()
     try:
-        config_parser.validate(config, spec)
-    except ValidationError as error:
-        message = explain_invalid(error, spec, loaded.step_class.__name__)
-        raise CrstepsInputError(f"{loaded.path}: {message}") from error
-    return config
-
-
-def _copied(values):
-    return {k: _copied(v) if isinstance(v, dict) else v for k, v in values.items()}
+        return validated(loaded.step_class, loaded.parameters)
+    except CrstepsInputError as error:
+        raise CrstepsInputError(f"{loaded.path}: {error}") from error
 
 
 def _lines(config, given, spec, indent=""):

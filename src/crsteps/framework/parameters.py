@@ -3,6 +3,8 @@
 import difflib
 import re
 
+from crsteps.errors import CrstepsInputError
+
 # Parameters of stpipe, which are not the step's own.
 _FRAMEWORK = frozenset(
     {
@@ -40,6 +42,55 @@ def own_parameters(step):
     """
     names = [name for name in step.load_spec_file() if name not in _FRAMEWORK]
     return {name: getattr(step, name, None) for name in names}
+
+
+def validated(step_class, parameters):
+    """
+    Check parameters against the specification of a class, and fill in the defaults.
+
+    Parameters
+    ----------
+    step_class : type
+        Step or pipeline class.
+    parameters : dict
+        Parameters as ``Step.call`` takes them; not changed.
+
+    Returns
+    -------
+    configobj.ConfigObj
+        All parameters.
+
+    Raises
+    ------
+    CrstepsInputError
+        A parameter that does not exist, with the nearest valid name, or an impossible value.
+    """
+    # here, because the command suggests names before it needs stpipe
+    from stpipe import config_parser
+    from stpipe.exceptions import ValidationError
+
+    config, spec = config_parser.ConfigObj(), step_class.load_spec_file()
+    config_parser.merge_config(config, copied(parameters))
+    try:
+        return config_parser.validate(config, spec)
+    except ValidationError as error:
+        raise CrstepsInputError(explain_invalid(error, spec, step_class.__name__)) from error
+
+
+def copied(parameters):
+    """
+    Copy parameters for one use: stpipe keeps and changes the sections it is given.
+
+    Parameters
+    ----------
+    parameters : dict
+        Parameters; those of the steps of a pipeline are dicts within it.
+
+    Returns
+    -------
+    dict
+    """
+    return {k: copied(v) if isinstance(v, dict) else v for k, v in parameters.items()}
 
 
 def nearest(name, known):
