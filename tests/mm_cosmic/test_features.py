@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from crsteps.mm_cosmic.features import find_features, problematic_pixels
 
@@ -49,6 +50,15 @@ def test_features_are_those_drawn(drawn):
     np.testing.assert_allclose(table["excess"], [33, 55, 11])
     assert list(table["exposures"]) == ["1,3", "1,2,3", "1,2,3"]
     assert str(table["excess"].unit) == "adu"
+
+
+@pytest.mark.parametrize(("unit", "known"), [("ADU", "adu"), ("DN/s", "None"), ("a b c", "None")])
+def test_any_unit_can_be_written(drawn, unit, known, tmp_path):
+    table = find_features(**drawn, unit=unit)
+    assert str(table["excess"].unit) == known
+    fits.BinTableHDU(table).writeto(tmp_path / "x.fits")
+    table.write(tmp_path / "x.ecsv")
+    assert f"[{unit}]" in (tmp_path / "x.ecsv").read_text()
 
 
 def test_pixels_without_data_add_no_excess(drawn):

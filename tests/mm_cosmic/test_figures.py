@@ -62,7 +62,7 @@ def test_labels_say_what_is_drawn(scene):
     assert "7,193 pixels, 20 flagged" in axes.get_title(loc="left")
     legend = [text.get_text() for text in axes.get_legend().get_texts()]
     assert legend[0] == "flagged in MEDIANCR (20)"
-    assert legend[1].startswith("limit for a pixel alone")
+    assert legend[1].startswith("limit for a lone pixel")
 
 
 def test_marks_are_capped_and_the_legend_says_so(scene, monkeypatch):

@@ -1,7 +1,10 @@
 """Connected features in the mask of the median, and pixels without a clean exposure, as tables."""
 
+from contextlib import suppress
+
 import numpy as np
 from astropy.table import Table
+from astropy.units import Unit
 from scipy import ndimage
 
 from crsteps.cosmic_rays.hysteresis import EIGHT_CONNECTED
@@ -23,7 +26,8 @@ def find_features(mediancr, *, exposure_masks, log_probability, lowest, median, 
         Minimum signal and median, data units; pixels where either is NaN add nothing to the
         excess.
     unit : str, optional
-        Unit of the data, for the column of the excess.
+        Unit of the data, for the column of the excess: in its description, and as its unit if
+        FITS tables know it.
 
     Returns
     -------
@@ -63,7 +67,8 @@ def find_features(mediancr, *, exposure_masks, log_probability, lowest, median, 
     for name in ("x", "y", "x_min", "x_max", "y_min", "y_max"):
         table[name].unit = "pix"
     if unit:
-        table["excess"].unit = unit
+        table["excess"].unit = _fits_unit(unit)
+        table["excess"].description = f"median minus minimum signal, summed [{unit}]"
     return table
 
 
@@ -95,6 +100,14 @@ def problematic_pixels(exposure_masks, missing, *, usable=None):
         clean |= present & ~exposure_masks[i]
     y, x = np.nonzero(~clean)
     return Table({"x": x.astype(np.int32), "y": y.astype(np.int32), "n_usable": n_usable[y, x]})
+
+
+def _fits_unit(text):
+    """Unit that FITS tables know, or None: `DN/s` is none, and `ADU` is spelt small."""
+    for spelling in (text, text.lower()):
+        with suppress(ValueError):
+            return Unit(spelling, format="fits")
+    return None
 
 
 def _per_feature(function, values, start):

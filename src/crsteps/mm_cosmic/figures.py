@@ -114,7 +114,7 @@ def _draw_boundary(axes, boundary, x):
         difference[inside],
         color=_LIMIT,
         linewidth=1.5,
-        label="limit for a pixel alone; lower beside flagged pixels",
+        label="limit for a lone pixel of typical noise",
     )
     if inside.any():
         axes.set_ylim(top=max(axes.get_ylim()[1], 1.2 * float(difference[inside].max())))

@@ -204,7 +204,9 @@ class _Products:
     def __init__(self, step, inputs, exposures):
         self.step = step
         self.exposures = exposures
-        self.unit = exposures[0].header.get("BUNIT")
+        # Gain and read noise were given per ADU, where they were used.
+        in_adu = exposures[0].kind == "fits" and np.ndim(exposures[0].read_variance) == 0
+        self.unit = exposures[0].header.get("BUNIT", "adu" if in_adu else None)
         name = step.search_attr("output_file")
         self.root = stem(name) if name else set_name(inputs, [e.source for e in exposures])
         folder = step.search_attr("output_dir", default="")
