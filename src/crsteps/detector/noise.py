@@ -32,15 +32,19 @@ class ExposureNoise:
     Attributes
     ----------
     read_variance : ndarray
-        Variance without signal, data units squared; broadcastable to the stack
-        ``(n_exposures, ny, nx)``.
+        Variance without signal, data units squared: of each exposure (n_exposures,), of each
+        pixel (ny, nx) or broadcastable to the stack (n_exposures, ny, nx); kept with three axes.
     poisson_factor : ndarray
         Poisson variance per unit of signal, data units: 1/gain for an image in ADU, 1 for
-        electrons; broadcastable to the stack.
+        electrons; shape as for ``read_variance``.
     """
 
     read_variance: np.ndarray
     poisson_factor: np.ndarray
+
+    def __post_init__(self):
+        for name in ("read_variance", "poisson_factor"):
+            object.__setattr__(self, name, _three_axes(np.asarray(getattr(self, name))))
 
     @classmethod
     def from_gain(cls, gain, read_noise):
@@ -50,9 +54,9 @@ class ExposureNoise:
         Parameters
         ----------
         gain : float or array-like
-            Gain in electrons per ADU.
+            Gain in electrons per ADU; of each exposure or of each pixel if it is an array.
         read_noise : float or array-like
-            Read noise in ADU.
+            Read noise in ADU, likewise.
 
         Returns
         -------
@@ -62,9 +66,10 @@ class ExposureNoise:
         read_noise = np.asarray(read_noise, dtype=np.float32)
         if not (np.all(gain > 0) and np.all(np.isfinite(gain))):
             raise ValueError(f"gain must be positive and finite, got {gain}")
-        if not (np.all(read_noise >= 0) and np.all(np.isfinite(read_noise))):
-            raise ValueError(f"read noise must be finite and not negative, got {read_noise}")
-        return cls(_three_axes(read_noise**2), _three_axes(1.0 / gain))
+        # Without read noise a pixel without signal would have no noise at all.
+        if not (np.all(read_noise > 0) and np.all(np.isfinite(read_noise))):
+            raise ValueError(f"read noise must be positive and finite, got {read_noise}")
+        return cls(read_noise**2, 1.0 / gain)
 
     def variance(self, signal):
         """
@@ -120,8 +125,10 @@ class ExposureNoise:
 
 
 def _three_axes(values):
-    """Give a scalar or a per-exposure vector the axes of a stack."""
-    return values.reshape(-1, 1, 1) if values.ndim <= 1 else values
+    """Give a scalar, a vector of exposures or an image the axes of a stack."""
+    if values.ndim <= 1:
+        return values.reshape(-1, 1, 1)
+    return values[None] if values.ndim == 2 else values
 
 
 def _cut_rows(values, rows):

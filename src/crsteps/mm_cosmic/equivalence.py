@@ -244,6 +244,6 @@ def box_sums(stack, noise, scene, box):
         residual[outlier] = 0
         weight = np.where(outlier, 0, scene / plane_variance)
         yield (
-            uniform_filter(residual * weight, box, mode="nearest") * n_box,
-            uniform_filter(scene * weight, box, mode="nearest") * n_box,
+            uniform_filter(residual * weight, box, mode="constant") * n_box,
+            uniform_filter(scene * weight, box, mode="constant") * n_box,
         )

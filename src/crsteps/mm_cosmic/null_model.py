@@ -26,9 +26,14 @@ LOWEST_LOG_PROBABILITY = -80.0
 # Pixels evaluated at once: their quadrature nodes stay in the processor's cache.
 _CHUNK = 8192
 _EM_ITERATIONS = 400
+# Bins of the scene's distribution and its widest range, in sigma: what lies beyond are single hot
+# or dead pixels, for which the values at the ends hold.
+_PRIOR_STEP, _PRIOR_RANGE = 0.25, 1000.0
 # Nodes of the signal, in sigma from the lowest value. The integrands are Gaussian-like, so that
 # the trapezoidal rule at half their width is exact to 1e-4.
 _FIRST_NODE, _LAST_NODE = -3.5, 6.0
+# Exposures whose noise differs more are not resolved: that many times more nodes are enough.
+_LARGEST_NOISE_RATIO = 20.0
 
 
 @dataclass(frozen=True)
@@ -155,13 +160,13 @@ def estimate_scene_prior(
     ScenePrior
     """
     noise = {"read_variance": max(read_variance, 1e-12), "poisson_factor": poisson_factor}
-    step = 0.25
     lowest = lowest[np.isfinite(lowest)]
     if lowest.size == 0:
         raise ValueError("no pixel has enough usable exposures to learn the scene from")
-    place = to_scale(lowest, **noise)
-    low, high = np.percentile(place, 0.01) - 2.0, float(place.max()) + 4.0
-    edges = np.arange(low, high + step, step)
+    place = to_scale(lowest, **noise).astype(float)
+    low = max(np.percentile(place, 0.01) - 2.0, np.median(place) - _PRIOR_RANGE / 2)
+    high = min(place.max() + 4.0, low + _PRIOR_RANGE)
+    edges = np.arange(low, high + _PRIOR_STEP, _PRIOR_STEP)
     counts = np.histogram(place, edges)[0].astype(float)
     signal = from_scale((edges[:-1] + edges[1:]) / 2, **noise)
     response = _lowest_value_response(signal, n_exposures, relative_variance, **noise)
@@ -170,7 +175,7 @@ def estimate_scene_prior(
         expected = response.T @ weights
         # The exponent overrelaxes: the same fixed point in about half the iterations.
         weights *= (response @ (counts / np.maximum(expected, 1e-300)) / counts.sum()) ** 1.8
-    weights = gaussian_filter1d(weights, 0.12 / step)
+    weights = gaussian_filter1d(weights, 0.12 / _PRIOR_STEP)
     # A floor keeps rare signals possible: one pixel in the image spread over the whole range.
     weights = weights / weights.sum() + 1 / (counts.sum() * signal.size)
     return ScenePrior(
@@ -182,17 +187,22 @@ def _lowest_value_response(
     signal, n_exposures, relative_variance, *, read_variance, poisson_factor
 ):
     """Probability of each bin of the lowest value (columns) at each signal (rows)."""
-    positive = np.maximum(signal, 0)[:, None]
+    positive = np.maximum(signal, 0)
     variance = read_variance + poisson_factor * positive + relative_variance * positive**2
-    inverse_sigma, skewness = score_parameters(
-        variance.astype(np.float32), (poisson_factor**2 * positive).astype(np.float32)
+    parameters = score_parameters(variance, poisson_factor**2 * positive)
+    # Nothing is expected beyond eight sigma; all bins of a bright scene would not fit in memory.
+    reach = 8 * np.sqrt(variance)
+    first = np.searchsorted(signal, signal - reach, side="left")
+    number = np.searchsorted(signal, signal + reach, side="right") - first
+    row = np.repeat(np.arange(signal.size), number)
+    column = np.arange(row.size) + np.repeat(first - np.cumsum(number) + number, number)
+    score, log_density = normal_score(
+        signal[column] - signal[row], *(values[row] for values in parameters)
     )
-    deviation = (signal[None, :] - signal[:, None]).astype(np.float32)
-    score, log_density = normal_score(deviation, inverse_sigma, skewness)
-    response = np.exp(log_density + (n_exposures - 1) * log_survival(score)).astype(float)
-    response *= np.gradient(signal)[None, :]
-    response[response < 1e-12 * response.max(axis=1, keepdims=True)] = 0
-    return csr_array(response / response.sum(axis=1, keepdims=True))
+    response = np.exp(log_density + (n_exposures - 1) * log_survival(score).astype(float))
+    response *= np.gradient(signal)[column]
+    response /= np.bincount(row, response)[row]
+    return csr_array((response, (row, column)), shape=(signal.size, signal.size))
 
 
 def log_gap_probabilities(
@@ -222,13 +232,16 @@ def log_gap_probabilities(
     """
     n_pixels, n = values.shape
     result = np.empty((n_pixels, n - 1), dtype=np.float32)
+    if read_variance.shape[1] != poisson_factor.shape[1]:
+        read_variance = np.broadcast_to(read_variance, values.shape)
+        poisson_factor = np.broadcast_to(poisson_factor, values.shape)
     extra = np.broadcast_to(np.asarray(extra_variance, dtype=np.float32), (n_pixels,))
     for start in range(0, n_pixels, _CHUNK):
         part = slice(start, start + _CHUNK)
         result[part] = _log_gap_probabilities(
             values[part],
-            np.asarray(read_variance)[part],
-            np.asarray(poisson_factor)[part],
+            read_variance[part],
+            poisson_factor[part],
             extra[part],
             np.float32(relative_variance),
             prior,
@@ -240,29 +253,16 @@ def _log_gap_probabilities(values, read_variance, poisson_factor, extra, relativ
     """Evaluate one chunk; arrays inside are (n_pixels, n_nodes)."""
     n = values.shape[1]
     # Exposures that share their noise share its evaluation.
-    shared = read_variance.shape[1] == 1 and poisson_factor.shape[1] == 1
-    lowest = values[:, :1]
-    variance = _variance(
-        lowest, read_variance[:, :1], poisson_factor[:, :1], extra, relative_variance
-    )
-    step = min(0.36, 1.2 / np.sqrt(n))
-    nodes = np.arange(_FIRST_NODE, _LAST_NODE + step / 2, step, dtype=np.float32)
-    signal = lowest + np.sqrt(variance) * nodes
-    positive = np.maximum(signal, 0)
+    shared = read_variance.shape[1] == 1
     columns = [0] * n if shared else range(n)
-    parameters = {
-        j: score_parameters(
-            _variance(
-                positive,
-                read_variance[:, j : j + 1],
-                poisson_factor[:, j : j + 1],
-                extra,
-                relative_variance,
-            ),
-            poisson_factor[:, j : j + 1] ** 2 * positive,
+    signal = _nodes(values, read_variance, poisson_factor, extra, relative_variance)
+    parameters = {}
+    for j in set(columns):
+        own_noise = read_variance[:, j : j + 1], poisson_factor[:, j : j + 1]
+        parameters[j] = score_parameters(
+            _variance(signal, *own_noise, extra, relative_variance),
+            own_noise[1] ** 2 * np.maximum(signal, 0),
         )
-        for j in set(columns)
-    }
 
     log_weight = prior.log_density_at(signal)
     result = np.empty((values.shape[0], n - 1), dtype=np.float32)
@@ -285,6 +285,18 @@ def _log_gap_probabilities(values, read_variance, poisson_factor, extra, relativ
         beyond_last = beyond_own - own
         log_weight += log_density
     return np.maximum(result, np.float32(LOWEST_LOG_PROBABILITY), out=result)
+
+
+def _nodes(values, read_variance, poisson_factor, extra, relative_variance):
+    """Signals of the quadrature around the lowest value of each pixel."""
+    sigma = np.sqrt(
+        _variance(values[:, :1], read_variance, poisson_factor, extra, relative_variance)
+    )
+    step = min(0.36, 1.2 / np.sqrt(values.shape[1]))
+    # The density of an exposure with less noise than the lowest one is that much narrower.
+    step /= min(np.max(sigma[:, :1] / sigma.min(axis=1, keepdims=True)), _LARGEST_NOISE_RATIO)
+    nodes = np.arange(_FIRST_NODE, _LAST_NODE + step / 2, step, dtype=np.float32)
+    return values[:, :1] + sigma[:, :1] * nodes
 
 
 def _variance(signal, read_variance, poisson_factor, extra, relative_variance):
