@@ -1,43 +1,27 @@
 """Mask the cosmic rays in several equal exposures, and combine the exposures."""
 
 import logging
-import os
-from contextlib import contextmanager, nullcontext
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from crsteps.datamodels.exposures import open_exposures
-from crsteps.datamodels.naming import set_name, stem
+from crsteps.datamodels.naming import stem
 from crsteps.datamodels.pointing import pointing_difference
-from crsteps.datamodels.products import (
-    dq_value,
-    set_flags,
-    write_combined,
-    write_flagged,
-    write_masks,
-)
+from crsteps.datamodels.products import dq_value, set_flags
 from crsteps.detector.noise import ExposureNoise
 from crsteps.errors import CrstepsInputError
-from crsteps.framework.output import atomic_path
-from crsteps.framework.provenance import write_record
 from crsteps.framework.step import CrStep
-from crsteps.mm_cosmic.boundary import detection_boundary
-from crsteps.mm_cosmic.combination import COMBINATIONS, combine
-from crsteps.mm_cosmic.features import find_features, problematic_pixels
+from crsteps.mm_cosmic.combination import COMBINATIONS
 from crsteps.mm_cosmic.masks import MMCosmicOptions, find_cosmic_rays
-from crsteps.mm_cosmic.report import header_cards, summary
+from crsteps.mm_cosmic.products_step import Products
+from crsteps.mm_cosmic.report import summary
 
 log = logging.getLogger(__name__)
 
 # Exposures that point this many pixels apart show different scenes.
 DITHER_PIXELS = 0.3
-# Combined images in memory at once: the work they share is done once for each group.
-_COMBINED_AT_ONCE = 4
-# Planes of temporary float32 images per exposure while a block is combined (measured).
-_PLANES_TO_COMBINE = 24
 
 
 class MMCosmicStep(CrStep):
@@ -90,7 +74,7 @@ class MMCosmicStep(CrStep):
         self._check_parameters()
         exposures = _subtract_bias(open_exposures(inputs, **self._reading()))
         self._check_exposures(exposures)
-        products = _Products(self, inputs, exposures) if self.save_results else None
+        products = Products(self, inputs, exposures) if self.save_results else None
         data, missing = [e.data for e in exposures], [e.missing for e in exposures]
         noise = _stack_noise(exposures)
         try:
@@ -166,10 +150,8 @@ class MMCosmicStep(CrStep):
             masks, status = np.zeros((len(exposures), *exposures[0].data.shape), bool), "SKIPPED"
         else:
             masks, status = result.exposure_masks, "COMPLETE"
-        is_library = hasattr(inputs, "borrow")
-        if self.parent is None:
-            inputs = _copies(inputs, exposures, is_library)
-        if is_library:
+        inputs = _flaggable(inputs, exposures, copy=self.parent is None)
+        if hasattr(inputs, "borrow"):
             with inputs:
                 indices = inputs.indices_for_exptype("science")
                 for index, mask in zip(indices, masks, strict=True):
@@ -185,176 +167,6 @@ class MMCosmicStep(CrStep):
     def save_model(self, model, *args, **kwargs):
         """Save a flagged exposure, if they are wanted."""
         return super().save_model(model, *args, **kwargs) if self.save_flagged else None
-
-
-class _Products:
-    """
-    Names of all products, which are checked before any work, and their writing.
-
-    Parameters
-    ----------
-    step : MMCosmicStep
-        Says what is wanted and where.
-    inputs : path, list, ModelContainer or ModelLibrary
-        What the caller gave.
-    exposures : sequence of Exposure
-        Exposures without their bias.
-    """
-
-    def __init__(self, step, inputs, exposures):
-        self.step = step
-        self.exposures = exposures
-        # Gain and read noise were given per ADU, where they were used.
-        in_adu = exposures[0].kind == "fits" and np.ndim(exposures[0].read_variance) == 0
-        self.unit = exposures[0].header.get("BUNIT", "adu" if in_adu else None)
-        name = step.search_attr("output_file")
-        self.root = stem(name) if name else set_name(inputs, [e.source for e in exposures])
-        folder = step.search_attr("output_dir", default="")
-        self.folder = Path(os.path.expandvars(os.path.expanduser(folder)))
-        self.flagged = [
-            Path(step.make_output_path(basepath=f"{stem(e.source)}.fits")) for e in exposures
-        ]
-        self._check_names()
-
-    def path(self, suffix):
-        """Path of a product of the whole set."""
-        return self.folder / f"{self.root}_{suffix}"
-
-    def _check_names(self):
-        if self.step.save_flagged and len(set(self.flagged)) < len(self.flagged):
-            raise CrstepsInputError(
-                f"Several inputs are called {self.exposures[0].source}: rename them, or set "
-                "save_flagged to false, for their products would have one name."
-            )
-        planned = {self.path("crmasks.fits"), *self.flagged}
-        planned |= {self.path(f"combined_{name}.fits") for name in self.step.combinations}
-        planned = {path.resolve() for path in planned}
-        for exposure in self.exposures:
-            if Path(exposure.source).resolve() in planned:
-                raise CrstepsInputError(
-                    f"A product would replace the input {exposure.source}: set output_dir to "
-                    "another folder."
-                )
-
-    def write(self, result, noise):
-        """Write what is wanted."""
-        step = self.step
-        features = find_features(
-            result.mediancr,
-            exposure_masks=result.exposure_masks,
-            log_probability=result.log_probability,
-            lowest=result.lowest,
-            median=result.median,
-            unit=self.unit,
-        )
-        if step.save_masks:
-            self._write_masks(result, features)
-        if step.save_table:
-            with self._writing(self.path("mm_features.ecsv")) as path:
-                features.write(path, format="ascii.ecsv")
-        if step.save_figure:
-            self._draw_diagram(result)
-        if step.save_flagged and any(e.kind == "fits" for e in self.exposures):
-            self._write_flagged(result)
-        if step.save_combined:
-            self._write_combined(result, noise)
-
-    def _provenance(self, exposure):
-        """How a product made from an exposure records what was done: JWST models have a place."""
-        if exposure.kind == "jwst":
-            record = self.step.make_record()
-            return {"stamp": lambda model: write_record(model, record)}
-        return {"history": self.step.history()}
-
-    @contextmanager
-    def _writing(self, path):
-        with atomic_path(path) as aside:
-            yield aside
-        log.info("Saved %s", path)
-
-    def _write_masks(self, result, features):
-        masks = {"MEDIANCR": result.mediancr, "MEANCRT": result.meancrt}
-        masks |= {f"CRMASK{i + 1}": mask for i, mask in enumerate(result.exposure_masks)}
-        masks["MEANCR"] = result.meancr
-        missing = [e.missing for e in self.exposures]
-        usable = result.equivalence.usable
-        problematic = problematic_pixels(result.exposure_masks, missing, usable=usable)
-        cards = header_cards(result)
-        cards["MMNFEAT"] = (len(features), "connected features in MEDIANCR")
-        cards["MMNPROB"] = (len(problematic), "pixels without a clean exposure")
-        path = write_masks(
-            self.path("crmasks.fits"),
-            masks,
-            tables={"FEATURES": features, "PROBLEMATIC": problematic},
-            history=self.step.history(),
-            cards=cards,
-        )
-        log.info("Saved %s", path)
-
-    def _draw_diagram(self, result):
-        from crsteps.mm_cosmic.figures import plot_mm_diagram
-
-        n_exposures = int(result.equivalence.usable.sum())
-        boundary = detection_boundary(
-            result,
-            n_exposures=n_exposures,
-            cr_coincidences=self.step.mm_cr_coincidences,
-            false_pixels=self.step.mm_false_pixels,
-            n_pixels=int(np.count_nonzero(result.n_usable >= 2)),
-        )
-        with self._writing(self.path("mm_diagram.png")) as path:
-            plot_mm_diagram(
-                path,
-                lowest=result.lowest,
-                median=result.median,
-                mediancr=result.mediancr,
-                boundary=boundary,
-                noise=result.read_variance**0.5,
-                unit=self.unit,
-                title=self.root,
-                n_exposures=n_exposures,
-                cr_coincidences=self.step.mm_cr_coincidences,
-            )
-
-    def _write_flagged(self, result):
-        for exposure, path, mask in zip(
-            self.exposures, self.flagged, result.exposure_masks, strict=True
-        ):
-            write_flagged(path, exposure, mask, self.step.flag_bits, **self._provenance(exposure))
-            log.info("Saved %s", path)
-
-    def _block_rows(self):
-        """Rows that can be combined at once within the memory allowed."""
-        row_bytes = 4 * self.exposures[0].data.shape[1] * len(self.exposures)
-        rows = self.step.max_memory * 1024**2 / (row_bytes * _PLANES_TO_COMBINE)
-        return max(16, int(rows))
-
-    def _write_combined(self, result, noise):
-        first = self.exposures[0]
-        with first.open_model() if first.kind == "jwst" else nullcontext() as model:
-            template = replace(first, model=model)
-            names = list(self.step.combinations)
-            for start in range(0, len(names), _COMBINED_AT_ONCE):
-                combined = combine(
-                    [e.data for e in self.exposures],
-                    result,
-                    noise=noise,
-                    missing=[e.missing for e in self.exposures],
-                    names=names[start : start + _COMBINED_AT_ONCE],
-                    block_rows=self._block_rows(),
-                )
-                while combined:
-                    name, image = combined.popitem()
-                    path = write_combined(
-                        self.path(f"combined_{name}.fits"),
-                        template,
-                        image.data,
-                        image.variance,
-                        image.n_used,
-                        **self._provenance(template),
-                        cards=header_cards(result),
-                    )
-                    log.info("Saved %s", path)
 
 
 def _subtract_bias(exposures):
@@ -385,18 +197,18 @@ def _stack_noise(exposures):
         else:
             shape = exposures[0].data.shape
             parts.append(np.stack([np.broadcast_to(value, shape) for value in values]))
-    if all(len(part) == len(exposures) and np.all(part == part[:1]) for part in parts) and all(
-        part.shape[1:] == (1, 1) for part in parts
-    ):
+    if all(part.shape[1:] == (1, 1) and np.all(part == part[0]) for part in parts):
         parts = [part[:1] for part in parts]
     return ExposureNoise(*parts)
 
 
-def _copies(inputs, exposures, is_library):
-    """Copy what was given, as a library or a container with the names of the inputs."""
+def _flaggable(inputs, exposures, *, copy):
+    """Library or container of the exposures: what was given itself, where no copy is wanted."""
     from jwst.datamodels import ModelContainer, ModelLibrary
 
-    if is_library:
+    if isinstance(inputs, ModelContainer | ModelLibrary) and not copy:
+        return inputs
+    if isinstance(inputs, ModelLibrary):
         models = []
         with inputs:
             for index in range(len(inputs)):

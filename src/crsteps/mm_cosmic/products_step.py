@@ -1,0 +1,220 @@
+"""Products of MMCosmicStep: their names, which are checked before any work, and their writing."""
+
+import logging
+import os
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from crsteps.datamodels.naming import set_name, stem
+from crsteps.datamodels.products import write_combined, write_flagged, write_masks
+from crsteps.errors import CrstepsInputError
+from crsteps.framework.output import atomic_path
+from crsteps.framework.provenance import write_record
+from crsteps.mm_cosmic.boundary import detection_boundary
+from crsteps.mm_cosmic.combination import combine
+from crsteps.mm_cosmic.features import find_features, problematic_pixels
+from crsteps.mm_cosmic.report import header_cards
+
+log = logging.getLogger(__name__)
+
+# Combined images in memory at once: the work they share is done once for each group.
+_COMBINED_AT_ONCE = 4
+# Planes of temporary float32 images per exposure while a block is combined (measured).
+_PLANES_TO_COMBINE = 24
+
+
+class Products:
+    """
+    Names of all products, which are checked before any work, and their writing.
+
+    Parameters
+    ----------
+    step : MMCosmicStep
+        Says what is wanted and where.
+    inputs : path, list, ModelContainer or ModelLibrary
+        What the caller gave.
+    exposures : sequence of Exposure
+        Exposures without their bias.
+    """
+
+    def __init__(self, step, inputs, exposures):
+        self.step = step
+        self.exposures = exposures
+        # Gain and read noise were given per ADU, where they were used.
+        in_adu = exposures[0].kind == "fits" and np.ndim(exposures[0].read_variance) == 0
+        self.unit = exposures[0].header.get("BUNIT", "adu" if in_adu else None)
+        self.inputs = [
+            f"mm_cosmic: exposure {i} = {Path(e.source).name}, bias {e.bias:g} subtracted"
+            for i, e in enumerate(exposures, start=1)
+        ]
+        name = step.search_attr("output_file")
+        self.root = stem(name) if name else set_name(inputs, [e.source for e in exposures])
+        folder = step.search_attr("output_dir", default="")
+        self.folder = Path(os.path.expandvars(os.path.expanduser(folder)))
+        self.flagged = [
+            Path(step.make_output_path(basepath=f"{stem(e.source)}.fits")) for e in exposures
+        ]
+        self._check_names()
+
+    def path(self, suffix):
+        """
+        Give the path of a product of the whole set.
+
+        Parameters
+        ----------
+        suffix : str
+            End of its name, with extension.
+
+        Returns
+        -------
+        Path
+        """
+        return self.folder / f"{self.root}_{suffix}"
+
+    def _check_names(self):
+        if self.step.save_flagged and len(set(self.flagged)) < len(self.flagged):
+            raise CrstepsInputError(
+                f"Several inputs are called {self.exposures[0].source}: rename them, or set "
+                "save_flagged to false, for their products would have one name."
+            )
+        planned = {self.path("crmasks.fits"), *self.flagged}
+        planned |= {self.path(f"combined_{name}.fits") for name in self.step.combinations}
+        planned = {path.resolve() for path in planned}
+        for exposure in self.exposures:
+            if Path(exposure.source).resolve() in planned:
+                raise CrstepsInputError(
+                    f"A product would replace the input {exposure.source}: set output_dir to "
+                    "another folder."
+                )
+
+    def write(self, result, noise):
+        """
+        Write what is wanted, but for flagged JWST models, which the framework saves.
+
+        Parameters
+        ----------
+        result : crsteps.mm_cosmic.masks.MMCosmicResult
+            Result.
+        noise : crsteps.detector.noise.ExposureNoise
+            Noise of the exposures.
+        """
+        step = self.step
+        features = find_features(
+            result.mediancr,
+            exposure_masks=result.exposure_masks,
+            log_probability=result.log_probability,
+            lowest=result.lowest,
+            median=result.median,
+            unit=self.unit,
+        )
+        if step.save_masks:
+            self._write_masks(result, features)
+        if step.save_table:
+            with self._writing(self.path("mm_features.ecsv")) as path:
+                features.write(path, format="ascii.ecsv")
+        if step.save_figure:
+            self._draw_diagram(result)
+        if step.save_flagged and any(e.kind == "fits" for e in self.exposures):
+            self._write_flagged(result)
+        if step.save_combined:
+            self._write_combined(result, noise)
+
+    def _provenance(self, exposure):
+        """How a product made from an exposure records what was done: JWST models have a place."""
+        if exposure.kind == "jwst":
+            record = self.step.make_record()
+            return {"stamp": lambda model: write_record(model, record), "history": self.inputs}
+        return {"history": self.step.history() + self.inputs}
+
+    @contextmanager
+    def _writing(self, path):
+        with atomic_path(path) as aside:
+            yield aside
+        log.info("Saved %s", path)
+
+    def _write_masks(self, result, features):
+        masks = {"MEDIANCR": result.mediancr, "MEANCRT": result.meancrt}
+        masks |= {f"CRMASK{i + 1}": mask for i, mask in enumerate(result.exposure_masks)}
+        masks["MEANCR"] = result.meancr
+        missing = [e.missing for e in self.exposures]
+        usable = result.equivalence.usable
+        problematic = problematic_pixels(result.exposure_masks, missing, usable=usable)
+        cards = header_cards(result)
+        cards["MMNFEAT"] = (len(features), "connected features in MEDIANCR")
+        cards["MMNPROB"] = (len(problematic), "pixels without a clean exposure")
+        path = write_masks(
+            self.path("crmasks.fits"),
+            masks,
+            tables={"FEATURES": features, "PROBLEMATIC": problematic},
+            history=self.step.history() + self.inputs,
+            cards=cards,
+        )
+        log.info("Saved %s", path)
+
+    def _draw_diagram(self, result):
+        from crsteps.mm_cosmic.figures import plot_mm_diagram
+
+        n_exposures = int(result.equivalence.usable.sum())
+        boundary = detection_boundary(
+            result,
+            n_exposures=n_exposures,
+            cr_coincidences=self.step.mm_cr_coincidences,
+            false_pixels=self.step.mm_false_pixels,
+            n_pixels=int(np.count_nonzero(result.n_usable >= 2)),
+        )
+        with self._writing(self.path("mm_diagram.png")) as path:
+            plot_mm_diagram(
+                path,
+                lowest=result.lowest,
+                median=result.median,
+                mediancr=result.mediancr,
+                boundary=boundary,
+                noise=result.read_variance**0.5,
+                unit=self.unit,
+                title=self.root,
+                n_exposures=n_exposures,
+                cr_coincidences=self.step.mm_cr_coincidences,
+            )
+
+    def _write_flagged(self, result):
+        for exposure, path, mask in zip(
+            self.exposures, self.flagged, result.exposure_masks, strict=True
+        ):
+            write_flagged(path, exposure, mask, self.step.flag_bits, **self._provenance(exposure))
+            log.info("Saved %s", path)
+
+    def _block_rows(self):
+        """Rows that can be combined at once within the memory allowed."""
+        row_bytes = 4 * self.exposures[0].data.shape[1] * len(self.exposures)
+        rows = self.step.max_memory * 1024**2 / (row_bytes * _PLANES_TO_COMBINE)
+        return max(16, int(rows))
+
+    def _write_combined(self, result, noise):
+        first = self.exposures[0]
+        with first.open_model() if first.kind == "jwst" else nullcontext() as model:
+            template = replace(first, model=model)
+            names = list(self.step.combinations)
+            for start in range(0, len(names), _COMBINED_AT_ONCE):
+                combined = combine(
+                    [e.data for e in self.exposures],
+                    result,
+                    noise=noise,
+                    missing=[e.missing for e in self.exposures],
+                    names=names[start : start + _COMBINED_AT_ONCE],
+                    block_rows=self._block_rows(),
+                )
+                while combined:
+                    name, image = combined.popitem()
+                    path = write_combined(
+                        self.path(f"combined_{name}.fits"),
+                        template,
+                        image.data,
+                        image.variance,
+                        image.n_used,
+                        **self._provenance(template),
+                        cards=header_cards(result),
+                    )
+                    log.info("Saved %s", path)
