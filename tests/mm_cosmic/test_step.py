@@ -129,6 +129,7 @@ def test_masks_hold_counts_measurements_and_tables(images, tmp_path):
         assert masks[0].header["MMNPROB"] == len(masks["PROBLEMATIC"].data) == 0
         history = str(masks[0].header["HISTORY"])
         assert "mm_false_pixels = 1.0" in history
+        assert "exposure 2 = night_2.fits, bias 0 subtracted" in history
         features = Table.read(masks["FEATURES"])
     written = Table.read(tmp_path / "night_mm_features.ecsv")
     assert list(written["exposures"]) == list(features["exposures"])
@@ -314,6 +315,20 @@ def test_a_pipeline_goes_on_with_the_flagged_models(models, kind, tmp_path, monk
     assert all(dq[1, 1] == 2048 for dq in flags)
     assert flags[0][DEAD] == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pipeline_may_begin_with_an_association(association):
+    from crsteps.framework.pipeline import CrPipeline
+
+    class Pipeline(CrPipeline):
+        class_alias = "small_pipeline"
+        step_defs = {"mm_cosmic": MMCosmicStep}  # noqa: RUF012
+
+        def process(self, inputs):
+            return self.mm_cosmic.run(inputs)
+
+    flags = _flags(Pipeline.call(str(association)))
+    assert [dq[HIT_TWICE] for dq in flags] == [FLAGS, FLAGS, 0]
 
 
 def test_dithered_exposures_are_warned_of(models, caplog):
