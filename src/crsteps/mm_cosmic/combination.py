@@ -6,9 +6,9 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import log_ndtr
 
+from crsteps.mm_cosmic.blocks import ExposureReader, block_slices
 from crsteps.mm_cosmic.equivalence import align_block
 from crsteps.mm_cosmic.last_exposure import fill_from_neighbours
-from crsteps.mm_cosmic.masks import ExposureReader, block_slices
 
 COMBINATIONS = ("mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2")
 CLEANED_COMBINATIONS = frozenset({"mediancr", "meancrt", "meancr", "meancr2"})
@@ -49,10 +49,14 @@ def combine(exposures, result, *, noise, missing=None, names=COMBINATIONS, block
 
     Parameters
     ----------
-    exposures, noise, missing
+    exposures : sequence of array-like, shape (ny, nx)
         As for `crsteps.mm_cosmic.masks.find_cosmic_rays`.
     result : crsteps.mm_cosmic.masks.MMCosmicResult
         Its result.
+    noise : crsteps.detector.noise.ExposureNoise
+        Noise of the exposures.
+    missing : sequence of array-like of bool, optional
+        Pixels of each exposure that hold no data.
     names : sequence of str, optional
         Combinations from `COMBINATIONS`.
     block_rows : int, optional
@@ -73,6 +77,7 @@ def combine(exposures, result, *, noise, missing=None, names=COMBINATIONS, block
             f"unknown combination {unknown[0]!r}: choose from {', '.join(COMBINATIONS)}"
         )
     reader = ExposureReader(exposures, noise, missing)
+    reader.check()
     combined = {
         name: Combination(
             np.empty(reader.shape, dtype=np.float32),

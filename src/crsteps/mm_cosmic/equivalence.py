@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import uniform_filter
+from scipy.special import ndtri
 
 from crsteps.detector.noise import ExposureNoise
 from crsteps.mm_cosmic import scene as scenes
@@ -68,7 +69,18 @@ class EquivalenceModel:
 
     @classmethod
     def equal(cls, n_exposures):
-        """Return the model of exposures without any difference."""
+        """
+        Return the model of exposures without any difference.
+
+        Parameters
+        ----------
+        n_exposures : int
+            Number of exposures.
+
+        Returns
+        -------
+        EquivalenceModel
+        """
         zero = np.zeros(n_exposures)
         return cls(np.ones(n_exposures), zero, zero, zero, np.ones(n_exposures, dtype=bool))
 
@@ -135,7 +147,7 @@ def align_block(stack, noise, model):
     AlignedBlock
     """
     stack = stack[model.usable]
-    noise = usable_noise(noise, model.usable)
+    noise = _usable_noise(noise, model.usable)
     if model.is_equal:
         planes, scene = _sorted_and_scene(stack, noise)
         return AlignedBlock(stack, noise, planes, scene, _gradient_variance(scene, model), 0.0)
@@ -192,13 +204,23 @@ def _gradient_variance(scene, model):
 
 
 def expected_lowest(n):
-    """Standard deviations by which the lowest of n normal values lies below their mean (Blom)."""
-    from scipy.special import ndtri
+    """
+    Give the expected lowest of n standard normal values, after Blom.
 
+    Parameters
+    ----------
+    n : int
+        Number of values.
+
+    Returns
+    -------
+    float
+        Standard deviations by which it lies below the mean.
+    """
     return float(-ndtri((1 - 0.375) / (n + 0.25)))
 
 
-def usable_noise(noise, usable):
+def _usable_noise(noise, usable):
     return ExposureNoise(
         *(
             values[usable] if values.shape[0] == usable.size else values
@@ -233,7 +255,26 @@ def local_ratios(stack, noise, scene, model):
 
 
 def box_sums(stack, noise, scene, box):
-    """Weighted sums of residual x scene and of scene squared in a box, for each exposure."""
+    """
+    Weighted sums of residual times scene and of scene squared in a box.
+
+    Parameters
+    ----------
+    stack : ndarray, shape (n, ny, nx)
+        Exposures on the scale of the scene; NaN is missing.
+    noise : crsteps.detector.noise.ExposureNoise
+        Their noise.
+    scene : ndarray, shape (ny, nx)
+        Common scene.
+    box : tuple of int
+        Height and width of the box, which ends at the edge of the image.
+
+    Yields
+    ------
+    numerator, denominator : ndarray of float32, shape (ny, nx)
+        The sums for each exposure. Their quotient is its local flux relative to the scene, minus
+        one, with the variance ``1 / denominator``.
+    """
     n_box = np.float32(box[0] * box[1])
     variance = noise.variance(scene) + (np.float32(0.03) * scene) ** 2
     for plane, plane_variance in zip(stack, np.broadcast_to(variance, stack.shape), strict=True):

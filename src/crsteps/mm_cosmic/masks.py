@@ -1,19 +1,19 @@
 """Masks of the pixels that cosmic rays hit in each of several equal exposures, and in most."""
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 
 from crsteps.cosmic_rays.hysteresis import dilate
 from crsteps.mm_cosmic import scene as scenes
+from crsteps.mm_cosmic.blocks import BLOCK_BYTES, ExposureReader, block_slices
 from crsteps.mm_cosmic.detection import Candidates, detect_hits, make_thresholds
 from crsteps.mm_cosmic.equivalence import EquivalenceModel, align_block
 from crsteps.mm_cosmic.last_exposure import flag_last_exposures
 from crsteps.mm_cosmic.measurement import measure_equivalence, measurement_bands
 from crsteps.mm_cosmic.null_model import ScenePrior, estimate_scene_prior
 
-# Planes of temporary float32 images per exposure while a block is worked on (measured).
-_PLANES_PER_EXPOSURE = 8
 # Measured over given read noise or gain beyond which the user is warned.
 NOISE_TOLERANCE = 1.25
 # Ranges of n standard normal values that 10 and 15 % of pixels exceed by noise: pixels within are
@@ -76,7 +76,7 @@ class MMCosmicOptions:
     dilation: int = 0
     equivalence: str = "auto"
     block_rows: int | None = None
-    block_bytes: int = 48 * 1024**2
+    block_bytes: int = BLOCK_BYTES
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,8 @@ def find_cosmic_rays(exposures, *, noise, missing=None, options=None):
     """
     options = options or MMCosmicOptions()
     reader = ExposureReader(exposures, noise, missing)
-    _check(reader, options)
+    reader.check()
+    _check_options(options, len(reader))
     bands = [reader.block(rows) for rows in measurement_bands(*reader.shape)]
     model = measure_equivalence(bands, adapt=options.equivalence == "auto")
     prior, typical = _learn_scene(bands, model)
@@ -245,80 +246,21 @@ def _warnings(reader, model, n_usable):
     return tuple(messages)
 
 
-def block_slices(reader, halo, block_rows=None, block_bytes=MMCosmicOptions.block_bytes):
-    """
-    Cut an image into blocks of rows with a halo.
-
-    Parameters
-    ----------
-    reader : ExposureReader
-        Exposures.
-    halo : int
-        Rows needed above and below a block.
-    block_rows : int, optional
-        Rows of a block; as many as fit into ``block_bytes`` when not given.
-    block_bytes : int, optional
-        Memory for the work on a block.
-
-    Yields
-    ------
-    rows, around, inner : slice
-        Rows of the block, rows with the halo, and the former within the latter.
-    """
-    n_rows, n_columns = reader.shape
-    if block_rows is None:
-        bytes_per_row = 4 * n_columns * len(reader) * _PLANES_PER_EXPOSURE
-        block_rows = max(16, block_bytes // bytes_per_row)
-    for first in range(0, n_rows, block_rows):
-        last = min(first + block_rows, n_rows)
-        start, stop = max(first - halo, 0), min(last + halo, n_rows)
-        yield slice(first, last), slice(start, stop), slice(first - start, last - start)
-
-
-class ExposureReader:
-    """
-    Blocks of rows of the exposures as float32 stacks with NaN for missing pixels.
-
-    Parameters
-    ----------
-    exposures, noise, missing
-        As for `find_cosmic_rays`.
-    """
-
-    def __init__(self, exposures, noise, missing):
-        self.exposures = exposures
-        self.noise = noise
-        self.missing = missing
-        self.shape = np.shape(exposures[0]) if len(exposures) else ()
-
-    def __len__(self):
-        return len(self.exposures)
-
-    def block(self, rows):
-        """Stack and noise of a slice of rows."""
-        stack = np.array(
-            [np.asarray(exposure[rows]) for exposure in self.exposures], dtype=np.float32
-        )
-        stack[~np.isfinite(stack)] = np.nan
-        if self.missing is not None:
-            for plane, missing in zip(stack, self.missing, strict=True):
-                if missing is not None:
-                    plane[np.asarray(missing[rows])] = np.nan
-        return stack, self.noise.rows(rows)
-
-
-def _check(reader, options):
-    n = len(reader)
-    if n < 3:
-        raise ValueError(f"three or more exposures are needed, got {n}")
-    shapes = {np.shape(exposure) for exposure in reader.exposures}
-    if len(shapes) > 1 or len(reader.shape) != 2:
-        raise ValueError(f"exposures must be images of one shape, got {sorted(shapes)}")
-    if not 2 <= options.cr_coincidences < n:
-        raise ValueError(
-            f"cr_coincidences must be at least 2 and less than the {n} exposures, "
-            f"got {options.cr_coincidences}"
-        )
+def _check_options(options, n_exposures):
+    """Refuse options that have no meaning."""
+    whole = {
+        "cr_coincidences": (2, n_exposures - 1),
+        "mm_dilation": (0, None),
+        "dilation": (0, None),
+        "block_rows": (1, None),
+    }
+    for name, (least, most) in whole.items():
+        value = getattr(options, name)
+        if name == "block_rows" and value is None:
+            continue
+        if not isinstance(value, Integral) or value < least or (most and value > most):
+            limits = f"at least {least}" if most is None else f"{least} to {most}"
+            raise ValueError(f"{name} must be a whole number, {limits}, got {value!r}")
     if not options.false_pixels > 0:
         raise ValueError(f"false_pixels must be positive, got {options.false_pixels}")
     if not 0 < options.grow_probability < 1:
@@ -330,18 +272,21 @@ def _check(reader, options):
 
 
 def _learn_scene(bands, model):
-    """Distribution of the scene and typical noise, from pixels with all exposures usable."""
-    lowest, read, poisson = [], [], []
+    """Distribution of the scene and typical noise, from pixels with equally many exposures."""
+    lowest, counts, read, poisson = [], [], [], []
     for stack, noise in bands:
         aligned = align_block(stack, noise, model)
-        complete = np.isfinite(aligned.planes[-1])
-        lowest.append(aligned.planes[0][complete])
+        lowest.append(aligned.planes[0].ravel())
+        counts.append(scenes.count_usable(aligned.planes).ravel())
         read.append(np.median(aligned.noise.read_variance))
         poisson.append(np.median(aligned.noise.poisson_factor))
+    lowest, counts = np.concatenate(lowest), np.concatenate(counts)
+    # Usually all exposures; where they overlap in part only, it may be that no pixel has all.
+    n_exposures = int(np.argmax(np.bincount(counts, minlength=3)[2:])) + 2
     typical = float(np.median(read)), float(np.median(poisson))
     prior = estimate_scene_prior(
-        np.concatenate(lowest),
-        n_exposures=int(model.usable.sum()),
+        lowest[counts == n_exposures],
+        n_exposures=n_exposures,
         read_variance=typical[0],
         poisson_factor=typical[1],
         relative_variance=model.relative_variance,

@@ -24,7 +24,11 @@ _ITERATIONS = 3
 _SIGNIFICANCE = 4.0
 # Median of the square of a standard normal variable.
 _CHI2_MEDIAN = 0.4549364
+# Error of a variance from the median of n squares, in units of itself and 1 / sqrt(n).
+_MEDIAN_ERROR = 2.33
 _FEWEST_IN_BIN = 60
+# Read variance and gain with a larger relative error are not compared with the given ones.
+_LARGEST_NOISE_ERROR = 0.15
 # Differences of pairs of exposures that are looked at for the extra variance.
 SAMPLES = 450_000
 
@@ -126,14 +130,15 @@ def _refine_global(bands, model):
             residual = plane - aligned.scene
             good = np.abs(residual) < 4 * np.sqrt(variance[i])
             weight = 1 / variance[i][good]
-            design = regressors[:, good]
+            # In single precision flux and offset of an even scene would not be independent.
+            design = regressors[:, good].astype(float)
             normal[i] += (design * weight) @ design.T
             right[i] += (design * weight) @ residual[good]
-    ridge = np.diag([1e-12] * 4)
-    values = np.array(
-        [np.linalg.lstsq(a + ridge, b, rcond=None)[0] for a, b in zip(normal, right, strict=True)]
-    )
-    errors = np.sqrt(np.array([np.diag(np.linalg.pinv(a + ridge)) for a in normal]))
+    # Weak expectations, which decide only where the scene tells nothing: an even image cannot
+    # tell flux from offset.
+    normal += np.diag([1.0, 1.0, 1.0, 1e-12])
+    values = np.linalg.solve(normal, right[..., None])[..., 0]
+    errors = np.sqrt(np.diagonal(np.linalg.inv(normal), axis1=1, axis2=2))
     return _updated(model, index, values), (index, errors)
 
 
@@ -295,11 +300,13 @@ def _binned_excess(samples):
 
 
 def _noise_check(columns, excess, weight):
-    """Measured over given read noise and gain."""
+    """Measured over given read noise and gain; NaN for what the samples do not tell."""
     measured = excess + columns[0] + columns[1]
-    coefficients, _ = nnls((columns * weight).T, measured * weight)
-    bright = columns[1] > columns[0]
-    read_noise_ratio = np.sqrt(coefficients[0])
-    # The Poisson term needs pixels where it dominates, over a range of signals.
-    gain_ratio = 1 / coefficients[1] if bright.sum() >= 5 and coefficients[1] > 0 else np.nan
-    return float(read_noise_ratio), float(gain_ratio)
+    design = (columns[:2] * weight).T
+    coefficients, _ = nnls(design, measured * weight)
+    # Both must stand apart: read noise needs faint pixels, the gain a range of brighter ones. The
+    # small term gives what does not matter at all a large error.
+    errors = _MEDIAN_ERROR * np.sqrt(np.diag(np.linalg.inv(design.T @ design + 1e-6 * np.eye(2))))
+    told = errors < _LARGEST_NOISE_ERROR * np.maximum(coefficients, 1)
+    read, poisson = np.where(told, coefficients, np.nan)
+    return float(np.sqrt(read)), float(1 / poisson) if poisson > 0 else np.nan

@@ -28,7 +28,7 @@ _CHUNK = 8192
 _EM_ITERATIONS = 400
 # Bins of the scene's distribution and its widest range, in sigma: what lies beyond are single hot
 # or dead pixels, for which the values at the ends hold.
-_PRIOR_STEP, _PRIOR_RANGE = 0.25, 1000.0
+_PRIOR_STEP, _PRIOR_RANGE = 0.25, 400.0
 # Nodes of the signal, in sigma from the lowest value. The integrands are Gaussian-like, so that
 # the trapezoidal rule at half their width is exact to 1e-4.
 _FIRST_NODE, _LAST_NODE = -3.5, 6.0
@@ -147,7 +147,7 @@ def estimate_scene_prior(
     Parameters
     ----------
     lowest : ndarray, shape (n,)
-        Lowest values of pixels with all exposures usable, data units.
+        Lowest values of pixels with that many usable exposures, data units.
     n_exposures : int
         Number of exposures the values are the lowest of.
     read_variance, poisson_factor : float
@@ -162,7 +162,7 @@ def estimate_scene_prior(
     noise = {"read_variance": max(read_variance, 1e-12), "poisson_factor": poisson_factor}
     lowest = lowest[np.isfinite(lowest)]
     if lowest.size == 0:
-        raise ValueError("no pixel has enough usable exposures to learn the scene from")
+        raise ValueError("no pixel has two usable exposures to learn the scene from")
     place = to_scale(lowest, **noise).astype(float)
     low = max(np.percentile(place, 0.01) - 2.0, np.median(place) - _PRIOR_RANGE / 2)
     high = min(place.max() + 4.0, low + _PRIOR_RANGE)

@@ -85,7 +85,7 @@ def count_usable(planes):
 
 def reference_scene(stack, lowest, noise, *, expected_lowest, extra_variance=0.0):
     """
-    Mean of the exposures that agree with the lowest one.
+    Inverse-variance mean of the exposures that agree with the lowest one.
 
     Parameters
     ----------
@@ -108,12 +108,24 @@ def reference_scene(stack, lowest, noise, *, expected_lowest, extra_variance=0.0
     sigma = np.sqrt(noise.largest_variance(lowest) + extra_variance)
     limit = lowest + np.float32(REJECTION_SIGMA - 1 + expected_lowest) * sigma
     total = np.zeros_like(lowest)
-    count = np.zeros_like(lowest)
-    for plane in stack:
-        agrees = plane <= limit  # False for NaN
-        total += np.where(agrees, plane, 0)
-        count += agrees
-    return total / np.maximum(count, 1)
+    weights = np.zeros_like(lowest)
+    for plane, weight in zip(stack, _inverse_variances(len(stack), lowest, noise), strict=True):
+        agrees = (plane <= limit) * weight  # False for NaN
+        total += np.where(agrees, plane, 0) * agrees
+        weights += agrees
+    return total / np.where(weights > 0, weights, 1)
+
+
+def _inverse_variances(n_exposures, signal, noise):
+    """
+    Weight of each exposure in a mean.
+
+    With any other weights a residual from the mean would be correlated with the mean's own noise,
+    and a noisy exposure would seem to differ in flux.
+    """
+    if noise.read_variance.shape[0] == 1 and noise.poisson_factor.shape[0] == 1:
+        return [np.float32(1)] * n_exposures
+    return 1 / noise.variance(signal)
 
 
 def gradients(scene):
