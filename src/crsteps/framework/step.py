@@ -124,10 +124,12 @@ class CrMixin:
         name, separator : str
             Stem without suffix, and what separated it.
         """
-        aliases = {self.class_alias or "", *(alias for _, alias, _ in get_steps())}
+        ours = [self.class_alias, *self.other_suffixes, *(alias for _, alias, _ in get_steps())]
+        members = getattr(self, "step_defs", {}).values()
+        ours += [step.class_alias for step in members if issubclass(step, CrMixin)]
         # the longest first, because some aliases end with another one
-        for suffix in sorted(aliases.union(self.other_suffixes), key=len, reverse=True):
-            if suffix and name.endswith(f"_{suffix}"):
+        for suffix in sorted(filter(None, ours), key=len, reverse=True):
+            if name.endswith(f"_{suffix}"):
                 return name.removesuffix(f"_{suffix}"), "_"
         return super().remove_suffix(name)
 
