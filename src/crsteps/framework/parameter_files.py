@@ -61,21 +61,30 @@ def load(path):
     path = Path(path)
     if not path.is_file():
         raise CrstepsInputError(f"There is no parameter file {path}: check the path.")
-    tree = _read_asdf(path) if path.suffix.lower() == ".asdf" else _read_yaml(path)
-    known = _KEYS + (_ASDF_KEYS if path.suffix.lower() == ".asdf" else ())
+    suffix = path.suffix.lower()
+    if suffix not in (".asdf", ".yaml", ".yml"):
+        raise CrstepsInputError(
+            f"{path} is not a parameter file: its name must end in .asdf, .yaml or .yml."
+        )
+    tree = _read_asdf(path) if suffix == ".asdf" else _read_yaml(path)
     for key in tree:
-        if key not in known:
+        if key not in (_KEYS + _ASDF_KEYS if suffix == ".asdf" else _KEYS):
             raise CrstepsInputError(
-                f"{path}: there is no key {key} in a parameter file{nearest(str(key), _KEYS)}"
+                f"{path}: there is no key {key} in a parameter file, where parameters stand under "
+                f"'parameters:'{nearest(str(key), _KEYS)}"
             )
     if not isinstance(tree.get("class"), str):
         raise CrstepsInputError(f"{path} names no class: add 'class: ALIAS' at the top.")
+    name = _name(tree.get("name", tree["class"]), path)
     parameters = _mapping(tree.get("parameters"), path, "parameters")
-    steps = _steps(tree.get("steps"), path)
+    try:
+        step_class = find_step_class(tree["class"])
+        steps = _steps(tree.get("steps"), path, step_class)
+    except CrstepsInputError as error:
+        raise CrstepsInputError(_with_path(path, error)) from error
     if steps:
         parameters["steps"] = steps
-    step_class = find_step_class(tree["class"])
-    return ParameterFile(path, step_class, tree.get("name") or tree["class"], parameters)
+    return ParameterFile(path, step_class, name, parameters)
 
 
 def validate(path):
@@ -176,8 +185,18 @@ def _read_asdf(path):
             tree = {key: value for key, value in file.tree.items()}
     except Exception as error:  # asdf and its YAML parser raise many kinds
         raise CrstepsInputError(f"{path} cannot be read as ASDF: {_first_line(error)}") from error
-    if "parameters" not in tree:
-        raise CrstepsInputError(f"{path} has no 'parameters': add them, or 'parameters: {{}}'.")
+    steps = tree.get("steps", [])
+    if not isinstance(steps, list):
+        raise CrstepsInputError(f"{path}: steps must be a list in an ASDF file.")
+    for part in [tree, *steps]:
+        for key, remedy in (
+            ("class", "class: ALIAS"),
+            ("name", "name: ALIAS"),
+            ("parameters", "parameters: {}"),
+        ):
+            if isinstance(part, dict) and key not in part:
+                where = "" if part is tree else " in its list of steps"
+                raise CrstepsInputError(f"{path} has no '{key}'{where}: add '{remedy}'.")
     return tree
 
 
@@ -203,7 +222,13 @@ def _mapping(value, path, what):
     return dict(value)
 
 
-def _steps(steps, path):
+def _name(name, path):
+    if not isinstance(name, str):
+        raise CrstepsInputError(f"{path}: name {name!r} must be text: write it in quotes.")
+    return name
+
+
+def _steps(steps, path, pipeline):
     """Steps of a pipeline as a dict, from the list of ASDF files or a mapping in YAML."""
     if steps is None:
         return {}
@@ -211,12 +236,30 @@ def _steps(steps, path):
         return {name: _mapping(values, path, f"step {name}") for name, values in steps.items()}
     if not isinstance(steps, list) or not all(isinstance(s, dict) and s.get("name") for s in steps):
         raise CrstepsInputError(f"{path}: steps must be a list of mappings with a name each.")
-    for key in (key for step in steps for key in step):
-        if key not in _STEP_KEYS:
-            raise CrstepsInputError(
-                f"{path}: there is no key {key} in the list of steps{nearest(str(key), _STEP_KEYS)}"
-            )
-    return {s["name"]: _mapping(s.get("parameters"), path, f"step {s['name']}") for s in steps}
+    found = {}
+    for step in steps:
+        name = _name(step["name"], path)
+        for key in step:
+            if key not in _STEP_KEYS:
+                raise CrstepsInputError(
+                    f"{path}: there is no key {key} in the list of steps"
+                    f"{nearest(str(key), _STEP_KEYS)}"
+                )
+        if name in found:
+            raise CrstepsInputError(f"{path}: step {name} is listed twice: join the two.")
+        _check_class(step.get("class"), name, path, pipeline)
+        found[name] = _mapping(step.get("parameters"), path, f"parameters of step {name}")
+    return found
+
+
+def _check_class(given, name, path, pipeline):
+    """Refuse another class than the pipeline has: stpipe would not use it."""
+    members = getattr(pipeline, "step_defs", {})
+    if given and name in members and find_step_class(given) is not members[name]:
+        raise CrstepsInputError(
+            f"{path}: step {name} of {pipeline.__name__} is a {members[name].__name__}: a "
+            f"parameter file cannot make it a {given}."
+        )
 
 
 def _validated(loaded):
@@ -224,7 +267,12 @@ def _validated(loaded):
     try:
         return validated(loaded.step_class, loaded.parameters)
     except CrstepsInputError as error:
-        raise CrstepsInputError(f"{loaded.path}: {error}") from error
+        raise CrstepsInputError(_with_path(loaded.path, error)) from error
+
+
+def _with_path(path, error):
+    """Sentence that names the file."""
+    return str(error) if str(error).startswith(str(path)) else f"{path}: {error}"
 
 
 def _lines(config, given, spec, indent=""):

@@ -69,12 +69,43 @@ def validated(step_class, parameters):
     from stpipe import config_parser
     from stpipe.exceptions import ValidationError
 
-    config, spec = config_parser.ConfigObj(), step_class.load_spec_file()
+    spec, owner = step_class.load_spec_file(), step_class.__name__
+    _check_given(parameters, spec, owner)
+    config = config_parser.ConfigObj()
     config_parser.merge_config(config, copied(parameters))
     try:
         return config_parser.validate(config, spec)
     except ValidationError as error:
-        raise CrstepsInputError(explain_invalid(error, spec, step_class.__name__)) from error
+        raise CrstepsInputError(explain_invalid(error, spec, owner)) from error
+
+
+def _check_given(parameters, spec, owner, path=()):
+    """Refuse what stpipe stumbles over: other names, groups for values, and nothing for a value."""
+    for name, value in parameters.items():
+        here = (*path, str(name))
+        dotted = ".".join(here)
+        if name not in spec:
+            raise CrstepsInputError(_no_such_name(owner, here, spec))
+        if isinstance(spec[name], dict):
+            if not isinstance(value, dict):
+                raise CrstepsInputError(f"{owner}: {dotted} must be a mapping of names to values.")
+            _check_given(value, spec[name], owner, here)
+        elif isinstance(value, dict):
+            raise CrstepsInputError(f"{owner}: parameter {dotted} must be a value, not a mapping.")
+        elif value is None and not re.search(r"default\s*=\s*None", spec[name]):
+            raise CrstepsInputError(
+                f"{owner}: parameter {dotted} has no value: give one, or leave it out for the "
+                "default."
+            )
+
+
+def _no_such_name(owner, path, known):
+    """Sentence on a name that does not exist, with the nearest of those known in its section."""
+    *sections, name = path
+    if sections[:1] == ["steps"] and len(sections) > 1:
+        return f"Step {sections[1]} of {owner} has no parameter {name}{nearest(name, known)}"
+    what = "step" if sections == ["steps"] else "parameter"
+    return f"{owner} has no {what} {name}{nearest(name, known)}"
 
 
 def copied(parameters):
@@ -131,17 +162,23 @@ def explain_invalid(error, spec, owner):
     str
         Sentence with the parameter, what is wrong, and the nearest valid name.
     """
-    text = " ".join(str(error).split())
-    extra = re.search(r"Extra value '([^']*)' in (\S+)", text)
+    first = str(error).split("\n")[0]  # one mistake after the other
+    extra = re.match(r"Extra value '(.*)' in (\S+)$", first)
     if extra:
         name, section = extra.groups()
-        for part in [] if section == "root" else section.split("/"):
-            spec = spec.get(part, spec) if isinstance(spec.get(part), dict) else spec
-        return f"{owner} has no parameter {name}{nearest(name, spec)}"
-    wrong = re.search(r"Config parameter '([^']*)':?\s*(.*)", text)
+        path = [] if section == "root" else section.split("/")
+        return _no_such_name(owner, [*path, name], _entry(spec, path))
+    wrong = re.match(r"Config parameter '([^']*)':?\s*(.*)", first)
     if wrong:
-        name, reason = wrong.groups()
-        return (
-            f"{owner}: parameter {name}: {reason.rstrip('.')} ({spec.get(name, 'see its page')})."
-        )
-    return f"{owner}: {text}"
+        path, reason = wrong[1].split("/"), wrong[2].rstrip(".")
+        wanted = _entry(spec, path)
+        if str(wanted).startswith("string") and "type" in reason:
+            reason += ", write it in quotes"
+        return f"{owner}: parameter {'.'.join(path)}: {reason} ({wanted})."
+    return f"{owner}: {' '.join(str(error).split())}"
+
+
+def _entry(spec, path):
+    for part in path:
+        spec = spec[part]
+    return spec

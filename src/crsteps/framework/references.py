@@ -115,7 +115,8 @@ def find_reference(step, model, reference_type, *, parameter=None, packaged=None
             f"set, CRDS {where}, and no file is packaged: set {names} to a file."
         )
     log.info("%s reference: %s (%s)", reference_type, reference.path, reference.source)
-    step.references[reference_type] = reference.as_record()
+    known = getattr(step, "references", {})  # none yet where process is called by itself
+    step.references = {**known, reference_type: reference.as_record()}
     return reference
 
 
