@@ -1,0 +1,393 @@
+"""
+Scene mask: sources and their wings in an image that still has 1/f stripes.
+
+The stripes must not make the mask, nor may the mask cut the stripes: line offsets of each output
+are removed by medians, the sky by `smooth_sky`; sources are found by matched filters of several
+widths whose noise is measured on the filtered images themselves, stripes included. Everything
+depends on absolute values only, so negative traces of nod subtraction are found like positive
+ones.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import ndimage
+
+from crsteps.cosmic_rays.hysteresis import dilate, grow_seeds
+from crsteps.flicker_noise.background import smooth_sky
+
+# Standard deviation of a normal distribution over its median absolute value.
+SIGMA_PER_MAD = 1.4826
+FWHM_PER_SIGMA = 2.3548
+# The first look and the widest filters work on images binned to this many pixels.
+COARSE_BIN = 4
+# Boxes in which the white noise is measured, in pixels.
+NOISE_BOX = 64
+# Lines with fewer background pixels, and lines standing out as bright traces along the stripes
+# do, take their offset from their neighbours.
+FEWEST_LINE_PIXELS = 8
+LINE_NEIGHBOURS = 31
+LINE_OUTLIER_SIGMA = 5.0
+# Wide filters see values clipped here, or the core of a star would fill the whole filter.
+WIDE_FILTER_CLIP = 4.0
+# Radii in pixels to which the surroundings of bright pixels are masked.
+GROWTH_RADII = (4, 6, 8, 12, 16, 24, 32, 48)
+# Lines per block in which some background must remain.
+BLOCK_LINES = 32
+
+
+@dataclass(frozen=True)
+class SceneMaskOptions:
+    """
+    Options of `find_scene_mask`.
+
+    Parameters
+    ----------
+    stripe_axis : int
+        Array axis along which a stripe runs: 1 if rows are the fast axis (NIRCam), 0 if columns
+        are (NIRSpec, NIRISS, FGS).
+    n_outputs : int
+        Number of outputs, which share the stripe axis in equal parts.
+    fwhm : tuple of float
+        Full widths at half maximum of the matched filters, in pixels, the narrowest first.
+    seed_sigma : float
+        A pixel is a source above this many standard deviations of a filtered image.
+    grow_sigma : float
+        Pixels connected with a source are masked down to this many.
+    sky_box : int
+        Box of `smooth_sky`: what is smooth on this scale is sky, not scene.
+    growth_scale : float
+        A pixel of brightness b (in units of the white noise) masks its surroundings to a radius of
+        ``growth_scale * b**(1/3)`` pixels: wings of a point spread function fall with the third
+        power of the distance.
+    dilation : int
+        Steps of the final dilation.
+    smallest_background : float
+        Where less than this fraction of an output in a block of 32 lines is background, the pixels
+        masked as neighbours of sources are given back, faintest first.
+    """
+
+    stripe_axis: int = 1
+    n_outputs: int = 1
+    fwhm: tuple[float, ...] = (2.5, 6.0, 12.0)
+    seed_sigma: float = 3.5
+    grow_sigma: float = 2.0
+    sky_box: int = 64
+    growth_scale: float = 1.5
+    dilation: int = 1
+    smallest_background: float = 0.05
+
+    def __post_init__(self):
+        if self.stripe_axis not in (0, 1):
+            raise ValueError(f"stripe_axis must be 0 or 1, not {self.stripe_axis}.")
+        if self.n_outputs < 1:
+            raise ValueError(f"n_outputs must be at least 1, not {self.n_outputs}.")
+        if self.grow_sigma > self.seed_sigma:
+            raise ValueError(
+                f"grow_sigma ({self.grow_sigma}) must not be above seed_sigma ({self.seed_sigma})."
+            )
+
+
+@dataclass(frozen=True)
+class SceneMask:
+    """
+    Result of `find_scene_mask`.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (ny, nx)
+        True on sources, on their wings and at missing pixels.
+    sigma : ndarray of float32, shape (ny, nx)
+        White noise of a pixel, in the unit of the image.
+    filter_noise : tuple of float
+        Noise of each filtered image, stripes included, in units of the white noise: a source is
+        found above ``seed_sigma`` times this mean brightness in the filter.
+    background_fraction : float
+        Fraction of the pixels that is not masked.
+    """
+
+    mask: np.ndarray = field(repr=False)
+    sigma: np.ndarray = field(repr=False)
+    filter_noise: tuple[float, ...]
+    background_fraction: float
+
+
+def find_scene_mask(image, *, sigma=None, missing=None, options=None):
+    """
+    Find sources and their wings in an image with 1/f stripes.
+
+    Parameters
+    ----------
+    image : ndarray of float, shape (ny, nx)
+        Slope image or mean of group differences, stripes included.
+    sigma : float or ndarray, shape (ny, nx), optional
+        White noise of a pixel; measured on differences of pixels of the same line when not given.
+        Only its relative values matter for detection.
+    missing : ndarray of bool, shape (ny, nx), optional
+        Pixels not to use; pixels that are not finite never are.
+    options : SceneMaskOptions, optional
+        Options; the defaults when not given.
+
+    Returns
+    -------
+    SceneMask
+        The mask of ``-image`` is the same as that of ``image``. Without any usable pixel everything
+        is masked.
+
+    Raises
+    ------
+    ValueError
+        If the image is not two-dimensional or the outputs do not divide it.
+    """
+    options = options or SceneMaskOptions()
+    image = np.asarray(image)
+    if image.ndim != 2 or not image.size:
+        raise ValueError(f"The scene mask needs an image with two axes, not shape {image.shape}.")
+    length = image.shape[options.stripe_axis]
+    if length % options.n_outputs:
+        raise ValueError(f"{options.n_outputs} outputs do not divide a line of {length} pixels.")
+    usable = np.isfinite(image) if missing is None else np.isfinite(image) & ~missing
+    lines = _lines_first(image, options)
+    usable = np.ascontiguousarray(_lines_first(usable, options))
+    values = np.where(usable, lines, 0).astype(np.float32)
+    if sigma is None:
+        sigma = white_noise(values, usable)
+    else:
+        sigma = np.broadcast_to(np.asarray(sigma, dtype=np.float32), image.shape)
+        sigma = _lines_first(sigma, options)
+    mask, filter_noise = _mask_lines(values, usable, sigma, options)
+    return SceneMask(
+        mask=np.ascontiguousarray(_lines_first(mask, options)),
+        sigma=np.ascontiguousarray(_lines_first(sigma, options)),
+        filter_noise=filter_noise,
+        background_fraction=1 - float(mask.mean()),
+    )
+
+
+def _lines_first(array, options):
+    """Array with stripes along its last axis; the inverse is the same."""
+    return array if options.stripe_axis == 1 else array.T
+
+
+def _mask_lines(values, usable, sigma, options):
+    """Mask of an image whose stripes run along its last axis, and the noise of the filters."""
+    background = usable & _first_look(values, usable, options)
+    offsets = line_offsets(values, background, n_outputs=options.n_outputs)
+    sky = _coarse_sky(values - offsets, background, options)
+    offsets = line_offsets(values - sky, background, n_outputs=options.n_outputs)
+    valid = usable & (sigma > 0)
+    signal = np.zeros_like(values)
+    np.divide(values - sky - offsets, sigma, out=signal, where=valid)
+    background &= valid
+    if not background.any():
+        return np.ones_like(usable), (np.nan,) * len(options.fwhm)
+    significance, brightness, filter_noise = _filter(signal, background, options)
+    mask = grow_seeds(significance > options.seed_sigma, significance > options.grow_sigma)
+    mask |= _surroundings(brightness, mask, options)
+    mask = dilate(mask, options.dilation) | ~valid
+    _give_back(mask, valid, significance, options)
+    return mask, filter_noise
+
+
+def _first_look(values, usable, options):
+    """Background pixels, roughly: clipped against medians of boxes of a binned image."""
+    offsets = line_offsets(values, usable, n_outputs=options.n_outputs)
+    coarse, coarse_usable = _bin_means(values - offsets, usable)
+    box = max(options.sky_box // COARSE_BIN, 2)
+    centre = _box_medians(coarse, coarse_usable, box)
+    deviation = np.abs(coarse - centre)
+    # The noise is common to all boxes: one full of sources would hide them in its own.
+    noise = SIGMA_PER_MAD * np.median(deviation[coarse_usable]) if coarse_usable.any() else 0.0
+    scene = coarse_usable & (deviation > 3 * noise)
+    return ~_enlarge(dilate(scene, 1), values.shape)
+
+
+def _coarse_sky(values, background, options):
+    """Smooth sky at the resolution of a binned image."""
+    coarse, coarse_background = _bin_means(values, background)
+    box = max(options.sky_box // COARSE_BIN, 2)
+    return _enlarge(smooth_sky(coarse, coarse_background, box=box), values.shape)
+
+
+def line_offsets(values, background_mask, *, n_outputs=1):
+    """
+    Offset of each line in each output: the median of its background pixels.
+
+    Parameters
+    ----------
+    values : ndarray of float32, shape (n_lines, n_pixels)
+        Image whose stripes run along the last axis.
+    background_mask : ndarray of bool, shape (n_lines, n_pixels)
+        True at background pixels.
+    n_outputs : int
+        Number of outputs along a line.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_lines, n_pixels)
+        Offsets; interpolated over lines with few background pixels and over lines that stand out
+        from their neighbours as no stripe does (a bright spectrum along the stripes).
+    """
+    n_lines, n_pixels = values.shape
+    width = n_pixels // n_outputs
+    shape = (n_lines * n_outputs, width)
+    median, n_used = _medians(values.reshape(shape), background_mask.reshape(shape))
+    median[n_used < min(FEWEST_LINE_PIXELS, width)] = np.nan
+    median = median.reshape(n_lines, n_outputs)
+    for output in range(n_outputs):
+        median[:, output] = _bridge_outliers(median[:, output])
+    return np.repeat(median, width, axis=1)
+
+
+def _bridge_outliers(offsets):
+    offsets = _interpolate_nan(offsets)
+    deviation = np.abs(offsets - ndimage.median_filter(offsets, LINE_NEIGHBOURS, mode="nearest"))
+    limit = LINE_OUTLIER_SIGMA * SIGMA_PER_MAD * np.median(deviation)
+    return _interpolate_nan(np.where(deviation > limit, np.nan, offsets)) if limit else offsets
+
+
+def _interpolate_nan(values):
+    known = np.flatnonzero(np.isfinite(values))
+    if not known.size:
+        return np.zeros_like(values)
+    return np.interp(np.arange(values.size), known, values[known]).astype(values.dtype)
+
+
+def white_noise(values, usable):
+    """
+    White noise of an image with stripes.
+
+    Measured on differences of pixels two apart along a line, which hold neither stripes nor the
+    offset between even and odd columns.
+
+    Parameters
+    ----------
+    values : ndarray of float32, shape (n_lines, n_pixels)
+        Image whose stripes run along the last axis.
+    usable : ndarray of bool, shape (n_lines, n_pixels)
+        Pixels to use.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_lines, n_pixels)
+        Standard deviation in boxes of 64 pixels; the median of all boxes where one has no pixels,
+        0 if there is nothing to measure.
+    """
+    difference = np.zeros_like(values)
+    known = np.zeros_like(usable)
+    difference[:, 2:] = np.abs(values[:, 2:] - values[:, :-2])
+    known[:, 2:] = usable[:, 2:] & usable[:, :-2]
+    noise = _box_medians(difference, known, NOISE_BOX, smooth=True)
+    return noise * np.float32(SIGMA_PER_MAD / np.sqrt(2))
+
+
+def _box_medians(values, usable, box, *, smooth=False):
+    """Medians of boxes, spread over their pixels."""
+    n_y, n_x = (-(-size // box) for size in values.shape)
+    margins = [(0, n * box - size) for n, size in zip((n_y, n_x), values.shape, strict=True)]
+    blocks = [
+        np.pad(array, margins).reshape(n_y, box, n_x, box).swapaxes(1, 2).reshape(n_y * n_x, -1)
+        for array in (values, usable)
+    ]
+    medians, n_used = _medians(*blocks)
+    known = n_used > 0
+    medians[~known] = np.median(medians[known]) if known.any() else 0
+    medians = medians.reshape(n_y, n_x)
+    if smooth:
+        medians = ndimage.median_filter(medians, 3, mode="nearest")
+    medians = medians.repeat(box, axis=0).repeat(box, axis=1)
+    return medians[: values.shape[0], : values.shape[1]]
+
+
+def _medians(values, usable):
+    """Median of the usable values of each row, NaN without any; and their numbers."""
+    # Sorting float32 rows is vectorised; NumPy's nanmedian is many times slower.
+    values = np.where(usable, values, np.float32(np.nan))
+    values.sort(axis=1)  # NaN goes last
+    n_used = np.count_nonzero(usable, axis=1)
+    rows = np.arange(len(values))
+    low, high = np.maximum(n_used - 1, 0) // 2, np.minimum(n_used // 2, values.shape[1] - 1)
+    return (values[rows, low] + values[rows, high]) / 2, n_used
+
+
+def _bin_means(values, usable, factor=COARSE_BIN):
+    """Mean of the usable pixels of each bin, and where at least half of the pixels are usable."""
+    total = _bin_sums(np.where(usable, values, 0), factor)
+    n_used = _bin_sums(usable.astype(np.float32), factor)
+    return total / np.maximum(n_used, 1), n_used >= 0.5 * _bin_sums(np.ones_like(values), factor)
+
+
+def _bin_sums(values, factor, function=np.add):
+    starts = [np.arange(0, size, factor) for size in values.shape]
+    return function.reduceat(function.reduceat(values, starts[0], axis=0), starts[1], axis=1)
+
+
+def _enlarge(coarse, shape, factor=COARSE_BIN):
+    return coarse.repeat(factor, axis=0).repeat(factor, axis=1)[: shape[0], : shape[1]]
+
+
+def _filter(signal, background, options):
+    """
+    Filter an image in units of its white noise at all scales.
+
+    Returns
+    -------
+    significance : ndarray of float32
+        The largest of the scales, absolute, in units of the noise of the filtered image.
+    brightness : ndarray of float32
+        Absolute image in the narrowest filter, in units of the white noise.
+    filter_noise : tuple of float
+        Noise of the filtered images.
+    """
+    significance = None
+    filter_noise = []
+    for fwhm in options.fwhm:
+        wide = significance is not None
+        values = np.clip(signal, -WIDE_FILTER_CLIP, WIDE_FILTER_CLIP) if wide else signal
+        # A bin of a third of the filter's width costs hardly any signal.
+        factor = COARSE_BIN if fwhm >= 3 * COARSE_BIN else 2 if fwhm >= 6 else 1
+        if factor > 1:
+            values = _bin_sums(values, factor) / np.float32(factor**2)
+        filtered = ndimage.gaussian_filter(
+            values, fwhm / FWHM_PER_SIGMA / factor, mode="constant", truncate=3
+        )
+        filtered = np.abs(_enlarge(filtered, signal.shape, factor) if factor > 1 else filtered)
+        noise = SIGMA_PER_MAD * float(np.median(filtered[background]))
+        filter_noise.append(noise)
+        scaled = filtered / np.float32(noise) if noise > 0 else filtered
+        if wide:
+            np.maximum(significance, scaled, out=significance)
+        else:
+            significance, brightness = scaled, filtered
+    return significance, brightness, tuple(filter_noise)
+
+
+def _surroundings(brightness, mask, options):
+    """Neighbourhoods of bright pixels, to a radius that grows with their brightness."""
+    coarse = _bin_sums(np.where(mask, brightness, 0), COARSE_BIN, np.maximum)
+    grown = np.zeros(coarse.shape, dtype=bool)
+    if options.growth_scale > 0:
+        for radius in GROWTH_RADII:
+            bright = coarse > (radius / options.growth_scale) ** 3
+            if not bright.any():
+                break
+            grown |= ndimage.distance_transform_edt(~bright) * COARSE_BIN <= radius
+    return _enlarge(grown, mask.shape)
+
+
+def _give_back(mask, valid, significance, options):
+    """Unmask the faintest neighbours of sources where an output has next to no background."""
+    width = mask.shape[1] // options.n_outputs
+    for line in range(0, mask.shape[0], BLOCK_LINES):
+        for column in range(0, mask.shape[1], width):
+            block = np.s_[line : line + BLOCK_LINES, column : column + width]
+            wanted = int(np.ceil(options.smallest_background * mask[block].size))
+            short = wanted - np.count_nonzero(~mask[block])
+            if short <= 0:
+                continue
+            faint = valid[block] & mask[block] & (significance[block] < options.seed_sigma)
+            candidates = np.where(faint, significance[block], np.inf)
+            short = min(short, np.count_nonzero(faint))
+            if short:
+                limit = np.partition(candidates, short - 1, axis=None)[short - 1]
+                mask[block] &= candidates > limit
