@@ -12,6 +12,8 @@ from crsteps.mm_cosmic.null_model import log_gap_probabilities
 # pairs of neighbours.
 _SHARE_EVERYWHERE, _SHARE_ON_TRACKS = 0.9, 0.1
 _SHARE_SINGLE, _SHARE_PAIRS = 0.5, 0.5
+# How much rarer it is that one exposure more is hit in the same pixel.
+RARER = 10.0
 # Each flagged neighbour beyond the first loosens the threshold of growth by this factor (log), up
 # to the loosest: a pixel within a track is far more often hit than one at its end.
 NEIGHBOUR_GAIN = np.log(3.0)
@@ -57,12 +59,16 @@ class Thresholds:
         k = 2..u.
     pair : dict of int to ndarray
         The same for a pixel with a neighbour that passes it too.
+    handicap : dict of int to ndarray
+        The same, to be added to the log probability of a gap in growth, where more than
+        ``cr_coincidences`` exposures lie above it.
     grow : float
         Log probability for pixels connected with a flagged one.
     """
 
     single: dict
     pair: dict
+    handicap: dict
     grow: float
 
 
@@ -71,8 +77,9 @@ def gap_shares(n_usable, cr_coincidences):
     Share of the false pixels given to each gap, so that each mask gets the number asked for.
 
     Gaps at which at least ``cr_coincidences`` exposures lie above give false pixels of the
-    median's mask, together one share. A gap with m exposures above gives a false pixel in m of
-    the n masks of exposures; the upper gaps fill those masks up to one share each.
+    median's mask, together one share, less for each exposure more: it is far more likely that one
+    exposure lies low than that four of five were hit. A gap with m exposures above gives a false
+    pixel in m of the n masks of exposures; the upper gaps fill those masks up to one share each.
 
     Parameters
     ----------
@@ -89,7 +96,8 @@ def gap_shares(n_usable, cr_coincidences):
     above = n_usable - np.arange(1, n_usable)
     coincidences = min(cr_coincidences, n_usable - 1)
     in_median = above >= coincidences
-    shares = np.where(in_median, 1 / in_median.sum(), 0.0)
+    shares = np.where(in_median, RARER ** -(above - float(coincidences)), 0.0)
+    shares /= shares.sum()
     left = max(1 - np.sum(shares * above) / n_usable, 0.0)
     if not in_median.all():
         shares[~in_median] = left * n_usable / above[~in_median].sum()
@@ -115,7 +123,7 @@ def make_thresholds(*, n_exposures, n_pixels, false_pixels, cr_coincidences, gro
     -------
     Thresholds
     """
-    single, pair = {}, {}
+    single, pair, handicap = {}, {}, {}
     for n in range(2, n_exposures + 1):
         false = false_pixels * _SHARE_EVERYWHERE * gap_shares(n, cr_coincidences)
         single[n] = np.log(np.minimum(_SHARE_SINGLE * false / n_pixels, grow_probability))
@@ -123,7 +131,9 @@ def make_thresholds(*, n_exposures, n_pixels, false_pixels, cr_coincidences, gro
         pair[n] = np.log(
             np.minimum(np.sqrt(_SHARE_PAIRS * false / (8 * n_pixels)), grow_probability)
         )
-    return Thresholds(single, pair, float(np.log(grow_probability)))
+        surplus = np.maximum(n - np.arange(1, n) - min(cr_coincidences, n - 1), 0)
+        handicap[n] = (np.log(RARER) * surplus).astype(np.float32)
+    return Thresholds(single, pair, handicap, float(np.log(grow_probability)))
 
 
 def detect_hits(candidates, *, shape, thresholds, false_pixels, relative_variance, prior):
@@ -248,17 +258,17 @@ class _Tester:
         """
         n = gaps.shape[1] + 1
         upper = gaps[:, -1] < self.thresholds.grow
-        best = np.where(upper, n - 2, np.argmin(gaps, axis=1))
+        handicapped = gaps + self.thresholds.handicap[n]
+        best = np.where(upper, n - 2, np.argmin(handicapped, axis=1))
         evidence = gaps[np.arange(len(gaps)), best]
         # The best of several lower gaps is small by chance more often than one alone.
         tried = np.where(best < n - 2, np.log(max(n - 2, 1)), 0).astype(np.float32)
+        growth = handicapped[np.arange(len(gaps)), best] + tried
         for rank in range(1, n):
-            above = (rank > best) & (evidence + tried < max(LOOSEST, self.thresholds.grow))
-            above[above] = (evidence + tried)[above] < self.log_probability[
-                rows[above], order[above, rank]
-            ]
+            above = (rank > best) & (growth < max(LOOSEST, self.thresholds.grow))
+            above[above] = growth[above] < self.log_probability[rows[above], order[above, rank]]
             members, exposures = rows[above], order[above, rank]
-            self.log_probability[members, exposures] = (evidence + tried)[above]
+            self.log_probability[members, exposures] = growth[above]
             self.second[members, exposures] = second
             # The thresholds of single pixels and pairs are made for each gap.
             self.seeds[members, exposures] |= evidence[above] < single[best[above]]
