@@ -1,6 +1,7 @@
 """Masks of the pixels that cosmic rays hit in each of several equal exposures, and in most."""
 
 from dataclasses import dataclass
+from itertools import combinations
 from numbers import Integral
 
 import numpy as np
@@ -170,27 +171,8 @@ def find_cosmic_rays(exposures, *, noise, missing=None, options=None):
     prior, typical = _learn_scene(bands, model)
     del bands
     candidates, lowest, median, n_usable = _examine_blocks(reader, model, options)
-    testable = int(np.count_nonzero(n_usable >= 2))
-    thresholds = make_thresholds(
-        n_exposures=int(model.usable.sum()),
-        n_pixels=max(testable, 1),
-        false_pixels=options.false_pixels,
-        cr_coincidences=options.cr_coincidences,
-        grow_probability=options.grow_probability,
-    )
-    hits, suspects, log_probability = detect_hits(
-        candidates,
-        shape=reader.shape,
-        thresholds=thresholds,
-        false_pixels=options.false_pixels,
-        relative_variance=model.relative_variance,
-        prior=prior,
-    )
-    # The mean of the lowest exposures is clean for sure where fewer than the others are hit.
-    clean = np.where(hits.sum(axis=0) < options.cr_coincidences, lowest, np.float32(np.nan))
-    flag_last_exposures(hits, candidates, clean, extra_relative=model.relative_variance)
-    suspects &= ~hits
-    del candidates, clean
+    hits, suspects, log_probability = _detect(candidates, lowest, n_usable, model, prior, options)
+    del candidates
     return MMCosmicResult(
         **_assemble_masks(hits, suspects, n_usable, model, options),
         log_probability=log_probability,
@@ -202,8 +184,31 @@ def find_cosmic_rays(exposures, *, noise, missing=None, options=None):
         read_variance=typical[0],
         poisson_factor=typical[1],
         expected_false=options.false_pixels,
-        warnings=_warnings(reader, model, n_usable),
+        warnings=_warnings(model, n_usable),
     )
+
+
+def _detect(candidates, lowest, n_usable, model, prior, options):
+    """Masks of the exposures, from their values and then from the neighbourhood."""
+    thresholds = make_thresholds(
+        n_exposures=int(model.usable.sum()),
+        n_pixels=max(int(np.count_nonzero(n_usable >= 2)), 1),
+        false_pixels=options.false_pixels,
+        cr_coincidences=options.cr_coincidences,
+        grow_probability=options.grow_probability,
+    )
+    hits, suspects, log_probability = detect_hits(
+        candidates,
+        shape=n_usable.shape,
+        thresholds=thresholds,
+        false_pixels=options.false_pixels,
+        relative_variance=model.relative_variance,
+        prior=prior,
+    )
+    # The mean of the lowest exposures is clean for sure where fewer than the others are hit.
+    clean = np.where(hits.sum(axis=0) < options.cr_coincidences, lowest, np.float32(np.nan))
+    flag_last_exposures(hits, candidates, clean, extra_relative=model.relative_variance)
+    return hits, suspects & ~hits, log_probability
 
 
 def _assemble_masks(hits, suspects, n_usable, model, options):
@@ -226,7 +231,7 @@ def _assemble_masks(hits, suspects, n_usable, model, options):
     }
 
 
-def _warnings(reader, model, n_usable):
+def _warnings(model, n_usable):
     """Sentences about the data that the user should read."""
     messages = [
         f"exposure {i + 1} holds no usable data or no light of the scene and is left out"
@@ -322,43 +327,51 @@ def _lowest_mean(planes, n_usable, cr_coincidences):
 
 def _candidates(aligned, inner, first_index, model):
     """Pixels of the inner rows of a block whose range exceeds what noise does every day."""
-    planes = [plane[inner] for plane in aligned.planes]
-    highest = planes[-1]
-    for plane in planes[-2::-1]:
-        highest = np.where(np.isfinite(highest), highest, plane)
-    scene = aligned.scene[inner]
-    extra = np.broadcast_to(aligned.extra_variance, aligned.scene.shape)[inner]
-    noise = aligned.noise.rows(inner)
-    variance = (
-        noise.largest_variance(scene) + extra + np.float32(model.relative_variance) * scene**2
+    extra = np.broadcast_to(aligned.extra_variance, aligned.scene.shape)
+    excess = _largest_difference(
+        aligned, extra + np.float32(model.relative_variance) * aligned.scene**2
     )
-    with np.errstate(invalid="ignore"):  # infinity minus infinity: no usable exposure
-        excess = (highest - planes[0]) ** 2 / variance
     tested, beside = (
-        np.float32(np.interp(len(planes), list(table), list(table.values())) ** 2)
+        np.float32(np.interp(len(aligned.stack), list(table), list(table.values())) ** 2)
         for table in (_RANGE_10_PERCENT, _RANGE_15_PERCENT)
     )
     on_track = excess > max(_TRACK_RANGE**2, tested)
     wide = (excess > tested) | ((excess > beside) & dilate(on_track, 1))
-    y, x = np.nonzero(wide)
-    n_columns = scene.shape[1]
-
-    def at(values):
-        values = (
-            np.broadcast_to(values, (values.shape[0], *scene.shape))
-            if values.size > values.shape[0]
-            else values
-        )
-        picked = values[:, y, x] if values.shape[1:] == scene.shape else values[:, 0]
-        return np.broadcast_to(picked.T, (y.size, values.shape[0])).astype(np.float32)
-
+    y, x = np.nonzero(wide[inner])
+    pixels = y + inner.start, x
     return Candidates(
-        index=(y * n_columns + x + first_index).astype(np.int64),
-        values=aligned.stack[:, inner][:, y, x].T,
-        read_variance=at(noise.read_variance),
-        poisson_factor=at(noise.poisson_factor),
-        extra_variance=extra[y, x],
+        index=(y * wide.shape[1] + x + first_index).astype(np.int64),
+        values=aligned.stack[:, *pixels].T,
+        read_variance=_at_pixels(aligned.noise.read_variance, *pixels),
+        poisson_factor=_at_pixels(aligned.noise.poisson_factor, *pixels),
+        extra_variance=extra[pixels],
     )
+
+
+def _largest_difference(aligned, extra):
+    """Largest squared difference of two exposures over their mean variance; 0 without two."""
+    variance = aligned.noise.variance(aligned.scene) + extra
+    if len(variance) == 1:
+        highest = aligned.planes[-1]
+        for plane in aligned.planes[-2::-1]:
+            highest = np.where(np.isfinite(highest), highest, plane)
+        with np.errstate(invalid="ignore"):  # infinity minus infinity: no usable exposure
+            return np.nan_to_num((highest - aligned.planes[0]) ** 2 / variance[0])
+    largest = np.zeros_like(aligned.scene)
+    for i, j in combinations(range(len(variance)), 2):
+        difference = aligned.stack[i] - aligned.stack[j]
+        excess = 2 * difference**2 / (variance[i] + variance[j])
+        largest = np.fmax(largest, excess)
+    return largest
+
+
+def _at_pixels(values, y, x):
+    """Pick pixels of a stack that may be constant along any axis: (n_pixels, n)."""
+    y, x = (
+        np.zeros_like(place) if size == 1 else place
+        for place, size in zip((y, x), values.shape[1:], strict=True)
+    )
+    return values[:, y, x].T.astype(np.float32)
 
 
 def _join(found):

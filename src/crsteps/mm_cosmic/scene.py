@@ -105,6 +105,7 @@ def reference_scene(stack, lowest, noise, *, expected_lowest, extra_variance=0.0
     ndarray of float32, shape (ny, nx)
         Scene signal, data units; 0 where no exposure is usable.
     """
+    lowest = np.where(np.isfinite(lowest), lowest, np.float32(0))  # no exposure: any value will do
     sigma = np.sqrt(noise.largest_variance(lowest) + extra_variance)
     limit = lowest + np.float32(REJECTION_SIGMA - 1 + expected_lowest) * sigma
     total = np.zeros_like(lowest)
