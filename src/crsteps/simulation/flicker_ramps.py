@@ -309,7 +309,7 @@ def nircam_full(**changes) -> FlickerRampOptions:
         One integration of five groups.
     """
     readout = Readout(shape=(2048, 2048), fast_axis=-1, slow_axis=2)
-    scene = SceneOptions(kind="image", nebula=20.0, n_sources=3000, brightness=(50.0, 1e5))
+    scene = SceneOptions(kind="image", nebula=20.0, n_sources=3000, brightness=(50.0, 3e5))
     return replace(FlickerRampOptions(readout=readout, scene=scene), **changes)
 
 

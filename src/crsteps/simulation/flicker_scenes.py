@@ -318,7 +318,7 @@ def _time_series(shape, options, rng):
     ny, nx = shape
     image = np.zeros(shape)
     along = np.arange(nx) / nx
-    centre = (ny - 1) / 2 + 0.1 * ny * (along - 0.5)
+    centre = (ny - 1) / 2 + 3 * (along - 0.5)
     spectrum = np.exp(-1.5 * along) * (1 + 0.2 * (_spectrum(nx, rng, n_lines=0) - 1))
     _add_trace(image, centre, options.brightness[1], spectrum, options.fwhm)
     return image
