@@ -11,7 +11,6 @@ from toysteps import ForeignPipeline, FreshPipeline, ScaleStep, ToyPipeline
 from crsteps.framework import crds_access
 from crsteps.framework.crds_access import ask_crds, crds_configured, limit_timeout
 
-
 # crds 14 warns about itself
 pytestmark = pytest.mark.filterwarnings("ignore:'get_cache_lock' is deprecated")
 

@@ -78,9 +78,7 @@ def test_given_file_comes_first(crds_has_it, run, files, name, source, caplog):
 
 
 def test_parameter_comes_before_override(run, files):
-    found = run(
-        scale_file=str(files / "given.asdf"), override_toyscale=str(files / "crds.asdf")
-    )
+    found = run(scale_file=str(files / "given.asdf"), override_toyscale=str(files / "crds.asdf"))
     assert found["name"] == "given.asdf"
 
 

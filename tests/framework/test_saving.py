@@ -95,6 +95,15 @@ def test_step_refuses_to_replace_its_input(in_tmp_path, rate, as_model):
     assert names(in_tmp_path) == ["new", "new/x_toy_scale.fits", "x_toy_scale.fits"]
 
 
+def test_step_refuses_before_any_work(in_tmp_path, rate, monkeypatch):
+    rate.save("x_toy_scale.fits")
+    monkeypatch.setattr(ScaleStep, "process", lambda *_: pytest.fail("the step has begun"))
+    with pytest.raises(CrstepsInputError, match="replace the input"):
+        ScaleStep.call("x_toy_scale.fits", save_results=True)
+    with pytest.raises(CrstepsInputError, match="replace the input"):
+        ScaleStep.call("x_toy_scale.fits", output_file="x.fits")
+
+
 def test_standard_step_in_our_pipeline_refuses_too(in_tmp_path, rate):
     rate.save("x_cal.fits")
     with pytest.raises(CrstepsInputError, match="replace the input"):

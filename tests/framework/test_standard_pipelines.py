@@ -1,5 +1,7 @@
 """Our steps in the pipelines of others, and standard steps of jwst in ours."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from astropy import units as u
@@ -14,6 +16,7 @@ from jwst.resample import ResampleStep
 from stdatamodels.jwst import datamodels
 from toysteps import ForeignPipeline, OffsetStep, RenewStep, ScaleStep, ToyPipeline
 
+from crsteps import __version__
 from crsteps.errors import CrstepsInputError
 from crsteps.framework.pipeline import CrPipeline
 from crsteps.framework.provenance import read_records
@@ -183,6 +186,34 @@ def test_records_survive_the_real_ramp_fit(in_tmp_path, ramp):
         header = fits.getheader(in_tmp_path / name)
         assert header["S_TOYSCA"] == "COMPLETE"
         assert list(header["HISTORY"]).count("toy_scale: factor = 2.0") == 1
+
+
+def test_what_a_standard_step_leaves_of_the_record_in_a_file(serverless_crds, in_tmp_path, ramp):
+    """
+    The real ramp fit of a saved product, outside of our pipelines: cards and HISTORY go.
+
+    The card of the standard slot and ``cal_logs`` stay: all that was done, in lines of text.
+    """
+    (in_tmp_path / "scale.asdf").write_text("a reference", encoding="utf-8")
+    checksum = hashlib.sha256(b"a reference").hexdigest()
+    ScaleStep.call(ramp, reference=True, scale_file="scale.asdf", output_file="s.fits")
+    OffsetStep.call("s_toy_scale.fits", save_results=True)
+    rate, _ = RampFitStep.call(
+        "s_toy_offset.fits",
+        override_readnoise=_reference(datamodels.ReadnoiseModel, 10, in_tmp_path / "rn.fits"),
+        override_gain=_reference(datamodels.GainModel, 2, in_tmp_path / "gain.fits"),
+    )
+    rate.save("s_rate.fits")
+    header = fits.getheader("s_rate.fits")
+    assert header["S_PERSIS"] == "COMPLETE"
+    assert "S_TOYSCA" not in header
+    with datamodels.open("s_rate.fits") as product:
+        assert read_records(product) == {}
+        lines = list(product.cal_logs.toy_scale)
+    assert lines[0] == f"crsteps {__version__} toy_scale: COMPLETE"
+    assert "toy_scale: factor = 2.0" in lines
+    assert any("scale.asdf" in line and checksum in line for line in lines)
+    assert any("toy_scale says hello" in line for line in lines)
 
 
 def test_missing_reference_of_a_standard_step(in_tmp_path, ramp, crds_variables):

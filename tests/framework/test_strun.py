@@ -104,5 +104,3 @@ def test_converted_yaml_is_read_by_strun(strun, rate_file, tmp_path):
     assert result.status == 0, result.stderr
     with ImageModel(tmp_path / "x_toy_pipeline.fits") as product:
         assert product.data[0, 0] == 7.5
-
-

@@ -40,10 +40,7 @@ def saving_aside(model, inputs):
     def save_aside(path, dir_path=None, *args, **kwargs):
         target = Path(path(model.meta.filename) if callable(path) else path)
         target = Path(dir_path, target.name) if dir_path else target
-        if target.exists() and target.resolve() in inputs:
-            raise CrstepsInputError(
-                f"The result would replace the input {target}: set output_dir or suffix."
-            )
+        check_not_input(target, inputs)
         # Under its own name, which goes into the header, in a folder of its own.
         aside = tempfile.mkdtemp(prefix=".crsteps-", dir=target.parent)
         try:
@@ -59,6 +56,28 @@ def saving_aside(model, inputs):
         yield
     finally:
         object.__delattr__(model, "save")
+
+
+def check_not_input(path, inputs):
+    """
+    Refuse to replace an input.
+
+    Parameters
+    ----------
+    path : Path
+        Where a result is to be written.
+    inputs : set of Path
+        Files that must not be replaced.
+
+    Raises
+    ------
+    CrstepsInputError
+        The path is one of them, and exists.
+    """
+    if path.exists() and path.resolve() in inputs:
+        raise CrstepsInputError(
+            f"The result would replace the input {path}: set output_dir or suffix."
+        )
 
 
 def input_files(given):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jwst.datamodels import ModelLibrary
-from jwst.stpipe import Step
+from jwst.stpipe import Pipeline, Step
 from stdatamodels.jwst.datamodels import JwstDataModel
 from stpipe.exceptions import ValidationError
 
@@ -15,7 +15,7 @@ from crsteps.framework.errors import CrstepsInputExit
 from crsteps.framework.logs import LOGGER, lent_handlers
 from crsteps.framework.parameters import explain_invalid, own_parameters
 from crsteps.framework.provenance import Record, write_record
-from crsteps.framework.saving import input_files, saving_aside
+from crsteps.framework.saving import check_not_input, input_files, saving_aside
 from crsteps.framework.standard_steps import finalize_with_crds
 from crsteps.integration import get_steps
 
@@ -156,6 +156,7 @@ class CrMixin:
         with lent_handlers():
             try:
                 self._check_exists(args[0] if args else None)
+                self._check_product(*args[:1])
                 return super().run(*args)
             except CrstepsInputExit:
                 raise
@@ -196,6 +197,15 @@ class CrMixin:
             return outermost._given_files
         name = outermost._input_filename  # a pipeline of another package
         return input_files(Path(outermost.input_dir, Path(name).name)) if name else set()
+
+    def _check_product(self, given=None):
+        """Refuse to replace the input before any work, where the name of the product is known."""
+        named_later = isinstance(self, Pipeline) or self.output_use_model
+        if self.parent is not None or named_later or not (self.save_results or self.output_file):
+            return
+        self.set_primary_input(given)
+        product = Path(self.make_output_path(suffix=self.suffix or self.default_suffix()))
+        check_not_input(product, self.inputs())
 
     def _check_exists(self, given):
         if isinstance(given, str | Path):
@@ -331,5 +341,7 @@ class CrStep(CrMixin, Step):
             return
         record_lines = getattr(getattr(result, "cal_logs", None), self.class_alias, None)
         finalize_with_crds(super().finalize_result, result, reference_files_used)
-        if self.parent is not None and record_lines is not None:
-            setattr(result.cal_logs, self.class_alias, record_lines)
+        if record_lines is not None:
+            # cal_logs alone survive a standard step run on the product: they tell all there is.
+            log_lines = [] if self.parent is not None else self._log_records
+            setattr(result.cal_logs, self.class_alias, [*record_lines, *log_lines])

@@ -28,7 +28,7 @@ class ScaleStep(CrStep):
         packaged = string(default=None)  # Packaged file to fall back on
     """
 
-    reference_file_types = ["toyscale"]
+    reference_file_types = ["toyscale"]  # noqa: RUF012
 
     def process(self, given):
         """Scale a copy."""
@@ -39,9 +39,7 @@ class ScaleStep(CrStep):
         if self.failure == "bug":
             raise RuntimeError("a bug")
         if self.reference:
-            find_reference(
-                self, model, "toyscale", parameter="scale_file", packaged=self.packaged
-            )
+            find_reference(self, model, "toyscale", parameter="scale_file", packaged=self.packaged)
         model.data = model.data * self.factor
         return self.record_status(model)
 
@@ -90,7 +88,7 @@ class ToyPipeline(CrPipeline):
         save_between = boolean(default=False)  # Save before and after the standard step
     """
 
-    step_defs = {"scale": ScaleStep, "persistence": OffsetStep, "renew": RenewStep}
+    step_defs = {"scale": ScaleStep, "persistence": OffsetStep, "renew": RenewStep}  # noqa: RUF012
 
     def process(self, given):
         """Run the steps."""
@@ -105,7 +103,7 @@ class ForeignPipeline(Pipeline):
 
     class_alias = "foreign"
 
-    step_defs = {"persistence": OffsetStep, "scale": ScaleStep, "renew": RenewStep}
+    step_defs = {"persistence": OffsetStep, "scale": ScaleStep, "renew": RenewStep}  # noqa: RUF012
 
     def process(self, given):
         """Run the steps."""
