@@ -1,0 +1,161 @@
+"""
+Spectrum of the flicker noise of several outputs, as autocovariances.
+
+The noise of output c is ``g_c n(t) + u_c(t)``: a common process n with a gain for each output, and
+an independent one. Either autocovariance is a sum of Ornstein-Uhlenbeck kernels
+``a_k exp(-|lag| / tau_k)`` with amplitudes that are not negative: any spectrum that falls with
+frequency, 1/f^alpha among them, and always a possible one.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+from scipy.optimize import nnls
+
+# Times of correlation in bins, from two bins to longer than any frame.
+TIMES = np.geomspace(0.7, 3e5, 14)
+_LAGS = 60
+# A bin counts in the covariances if it has at least this part of the median weight.
+_LEAST_WEIGHT = 0.3
+
+
+@dataclass(frozen=True)
+class FlickerSpectrum:
+    """
+    Autocovariances of the flicker noise.
+
+    Attributes
+    ----------
+    common, independent : ndarray, shape (n_times,)
+        Amplitudes of the kernels of the common and of the independent process, data units
+        squared.
+    gains : ndarray, shape (n_outputs,)
+        Gain of each output for the common process; mean square one.
+    times : ndarray, shape (n_times,)
+        Times of correlation in bins.
+    """
+
+    common: np.ndarray
+    independent: np.ndarray
+    gains: np.ndarray
+    times: np.ndarray
+
+    def autocovariance(self, lags, *, independent=False):
+        """
+        Evaluate an autocovariance.
+
+        Parameters
+        ----------
+        lags : ndarray
+            Lags in bins.
+        independent : bool, optional
+            That of the independent process instead of the common one.
+
+        Returns
+        -------
+        ndarray
+        """
+        amplitudes = self.independent if independent else self.common
+        return np.exp(-np.abs(lags)[..., None] / self.times) @ amplitudes
+
+    @property
+    def variance(self):
+        """Variance of the flicker noise of each output."""
+        return self.common.sum() * self.gains**2 + self.independent.sum()
+
+
+def measure_spectrum(streams):
+    """
+    Measure the spectrum of the flicker noise from streams of background pixels.
+
+    Auto- and cross-covariances are sums of products of masked samples over numbers of products,
+    both from Fourier transforms: unbiased, whatever is masked. White noise only adds to lag zero,
+    which is not used.
+
+    Parameters
+    ----------
+    streams : sequence of Streams
+        Streams of differences of groups, from which the sky has been subtracted.
+
+    Returns
+    -------
+    FlickerSpectrum
+    """
+    n_outputs, n_bins = streams[0].values.shape
+    lags = np.unique(np.geomspace(1, max(n_bins / 8, 2), _LAGS).astype(int))
+    products = np.zeros((n_outputs, n_outputs, lags.size))
+    counts = np.zeros_like(products)
+    size = scipy.fft.next_fast_len(n_bins + int(lags[-1]), real=True)
+    for stream in streams:
+        used = stream.weights > _LEAST_WEIGHT * _typical_weight(stream.weights)
+        values = _clipped(stream.values, used)
+        transforms = scipy.fft.rfft(values, size, axis=1)
+        masks = scipy.fft.rfft(used.astype(np.float32), size, axis=1)
+        for a in range(n_outputs):
+            for b in range(a, n_outputs):
+                products[a, b] += scipy.fft.irfft(transforms[a] * transforms[b].conj(), size)[lags]
+                counts[a, b] += scipy.fft.irfft(masks[a] * masks[b].conj(), size)[lags]
+    return _fit(products, np.maximum(counts, 1), lags)
+
+
+def _typical_weight(weights):
+    positive = weights[weights > 0]
+    return np.median(positive) if positive.size else np.inf
+
+
+def _clipped(values, used):
+    """Values without their mean; hits that the mask has missed are pulled in."""
+    if not used.any():
+        return np.zeros_like(values)
+    centre = np.median(values[used])
+    spread = 1.4826 * np.median(np.abs(values[used] - centre))
+    return np.where(used, np.clip(values - centre, -5 * spread, 5 * spread), 0)
+
+
+def _fit(products, counts, lags):
+    """Non-negative amplitudes of the kernels; gains from the strength of the cross-covariances."""
+    n_outputs = len(products)
+    kernels = np.exp(-lags[:, None] / TIMES)
+    upper = np.triu_indices(n_outputs, 1)
+    gains = np.ones(n_outputs)
+    common = np.zeros(TIMES.size)
+    if n_outputs > 1:
+        gains = _gains(products, counts, lags)
+        strength = np.outer(gains, gains)[upper]
+        cross = (products[upper] * strength[:, None]).sum(0) / (
+            counts[upper] * strength[:, None] ** 2
+        ).sum(0)
+        common = _amplitudes(kernels, cross, counts[upper].sum(0))
+    diagonal = np.arange(n_outputs)
+    own = products[diagonal, diagonal] - counts[diagonal, diagonal] * (gains**2)[:, None] * (
+        kernels @ common
+    )
+    independent = _amplitudes(
+        kernels, own.sum(0) / counts[diagonal, diagonal].sum(0), counts[diagonal, diagonal].sum(0)
+    )
+    return FlickerSpectrum(common, independent, gains, TIMES)
+
+
+def _amplitudes(kernels, covariance, counts):
+    weight = np.sqrt(counts / counts.max())
+    return nnls(kernels * weight[:, None], covariance * weight)[0]
+
+
+def _gains(products, counts, lags):
+    """First eigenvector of the matrix of cross-covariances at short lags, its diagonal iterated."""
+    short = lags <= 32
+    matrix = products[..., short].sum(-1) / counts[..., short].sum(-1)
+    matrix = np.triu(matrix, 1) + np.triu(matrix, 1).T
+    n_outputs = len(matrix)
+    if n_outputs < 3:  # two outputs have one cross-covariance, which two gains cannot be told from
+        return np.ones(n_outputs)
+    np.fill_diagonal(matrix, np.abs(matrix).sum(0) / (n_outputs - 1))
+    for _ in range(30):
+        values, vectors = np.linalg.eigh(matrix)
+        gains = vectors[:, -1] * np.sqrt(max(values[-1], 0))
+        np.fill_diagonal(matrix, gains**2)
+    if not np.any(gains):
+        return np.ones(n_outputs)
+    gains = gains * np.sign(gains.sum() or 1)
+    return gains / np.sqrt(np.mean(gains**2))
