@@ -154,6 +154,7 @@ def run_peer(name, python, paths, exposures, folder) -> Outcome:
 
 def judge(program, cost, exposures, folder) -> Outcome:
     """Score the masks and combined images in a folder."""
+    print(f"  {program}: {cost}", file=sys.stderr, flush=True)
     median_mask, exposure_masks = read_masks(folder)
     rms = {}
     for name in COMBINATIONS:
