@@ -197,7 +197,7 @@ def test_what_a_standard_step_leaves_of_the_record_in_a_file(serverless_crds, in
     (in_tmp_path / "scale.asdf").write_text("a reference", encoding="utf-8")
     checksum = hashlib.sha256(b"a reference").hexdigest()
     ScaleStep.call(ramp, reference=True, scale_file="scale.asdf", output_file="s.fits")
-    OffsetStep.call("s_toy_scale.fits", save_results=True)
+    OffsetStep.call("s_toy_scale.fits", output_file="s.fits")
     rate, _ = RampFitStep.call(
         "s_toy_offset.fits",
         override_readnoise=_reference(datamodels.ReadnoiseModel, 10, in_tmp_path / "rn.fits"),
