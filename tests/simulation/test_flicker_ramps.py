@@ -242,7 +242,7 @@ def test_same_seed_same_ramps_and_parts_are_independent():
 
 
 def test_flux_of_stars_and_galaxies_is_that_of_the_catalogue():
-    options = SceneOptions(kind="image", n_sources=1, brightness=(100.0, 1000.0))
+    options = SceneOptions(kind="image", n_sources=1, brightness=(100.0, 10000.0))
     scenes = [make_scene((700, 700), options, np.random.default_rng(k)) for k in range(8)]
     # Galaxies reach 104 pixels at most.
     inside = [
@@ -253,7 +253,7 @@ def test_flux_of_stars_and_galaxies_is_that_of_the_catalogue():
     assert len(inside) >= 3
     for scene in inside:
         x, y, flux = scene.catalogue[0]
-        assert 100 <= flux <= 1000
+        assert 100 <= flux <= 10000
         light = scene.sources.astype(float)
         assert light.sum() == pytest.approx(flux, rel=1e-5)
         rows, columns = np.indices(light.shape)

@@ -1,22 +1,19 @@
 """Ramps with flicker (1/f) noise in the order of reading, and the truth they were made from.
 
-The noise is made as the detector makes it: as streams in clock time that run on through the ticks
-between rows and between frames, one stream common to all outputs and one for each output. Noise of
-alternating columns is such a stream whose sign changes from tick to tick, that is noise shifted to
-the Nyquist frequency. Integrations are independent of each other.
+How the noise is made is told in `crsteps.simulation.flicker_streams`, what is seen in
+`crsteps.simulation.flicker_scenes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy import fft
 
 from crsteps.detector.readout import PIXEL_TIME, Readout
 from crsteps.simulation.cosmic_ray_tracks import deposit_charge, draw_tracks
 from crsteps.simulation.flicker_scenes import FlickerScene, SceneOptions, make_scene
+from crsteps.simulation.flicker_streams import flicker_frames
 
 __all__ = [
     "DO_NOT_USE",
@@ -206,7 +203,7 @@ def simulate_flicker_ramps(options: FlickerRampOptions, *, seed: int) -> Flicker
     data = np.empty(shape, np.float32)
     groupdq = np.zeros(shape, np.uint8)
     flicker = np.empty(shape, np.float32)
-    for i, frames in enumerate(_flicker_noise(options, of_flicker)):
+    for i, frames in enumerate(flicker_frames(options, of_flicker)):
         flicker[i] = readout.to_image(frames)
         jumps = white_sigma * options.flagged_hit
         _collect_charge(data[i], groupdq[i], scene.rate(i) + hot, jumps, options, of_light, of_hits)
@@ -246,52 +243,6 @@ def _collect_charge(ramp, flags, rate, jump_level, options, of_light, of_hits):
         signal[full] = options.saturation
         flags[group, full] |= SATURATED
         ramp[group] = signal
-
-
-def _flicker_noise(options: FlickerRampOptions, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Correlated noise of each integration, (n_groups, n_outputs, n_rows, output_width)."""
-    readout = options.readout
-    frame = options.ticks_between_groups
-    n_ticks = (options.n_groups - 1) * frame + readout.n_ticks
-    # Periodic noise of twice the length: its ends are not neighbours.
-    n_samples = fft.next_fast_len(2 * n_ticks, real=True)
-    amplitude = _amplitude(n_samples, options.alpha, frame)
-    start = frame * np.arange(options.n_groups)[:, np.newaxis, np.newaxis]
-    row = readout.row_ticks * np.arange(readout.n_rows)[:, np.newaxis]
-    tick = start + row + readout.pixel_ticks
-    # Columns alternate in the image, whatever ticks were spent between them.
-    sign = np.where(np.arange(readout.output_width) % 2, -1, 1).astype(np.float32)
-
-    def stream(rms, shape_of=tick):
-        if rms == 0:
-            return np.zeros(shape_of.shape, np.float32)
-        modes = rng.standard_normal(2 * amplitude.size, np.float32).view(np.complex64)
-        return np.float32(rms) * fft.irfft(modes * amplitude, n_samples)[shape_of]
-
-    for _ in range(options.n_integrations):
-        common = stream(options.common_rms)
-        outputs = []
-        for gain in options.common_gain:
-            own = stream(options.independent_rms)
-            own += np.float32(gain) * common
-            own += sign * stream(options.alternating_rms)
-            outputs.append(own)
-        yield np.stack(outputs, axis=1)
-
-
-def _amplitude(n_samples, alpha, lag):
-    """
-    Amplitudes of Fourier modes of noise whose change over a lag has variance 1.
-
-    With the power S(k) of a mode and of its conjugate, the change has the variance
-    ``4 * sum(S(k) * (1 - cos(2 pi k lag / n_samples)))``.
-    """
-    k = np.arange(1, n_samples // 2 + 1)
-    power = k ** -float(alpha)
-    change = 4 * np.sum(power * (1 - np.cos(2 * np.pi / n_samples * (k * lag % n_samples))))
-    amplitude = np.zeros(k.size + 1, np.float32)
-    amplitude[1:] = n_samples * np.sqrt(power / (2 * change))
-    return amplitude
 
 
 def nircam_full(**changes) -> FlickerRampOptions:

@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 
 __all__ = ["FlickerScene", "SceneOptions", "make_scene"]
 
-_SIGMA_PER_FWHM = 1 / np.sqrt(8 * np.log(2))
+_MOFFAT_EXPONENT = 2.5
 
 
 @dataclass(frozen=True)
@@ -176,12 +176,12 @@ def _fluxes(n_sources, brightness, rng):
 
 
 def _image(shape, options, rng):
-    """Stars with a Gaussian core and wings, and exponential galaxies: image and catalogue."""
+    """Stars, and among the fainter sources exponential galaxies: image and catalogue."""
     image = np.zeros(shape)
     flux = _fluxes(options.n_sources, options.brightness, rng)
     x = rng.uniform(-0.5, shape[1] - 0.5, flux.size)
     y = rng.uniform(-0.5, shape[0] - 0.5, flux.size)
-    is_galaxy = rng.random(flux.size) < 0.5
+    is_galaxy = (rng.random(flux.size) < 0.5) & (flux < options.brightness[1] / 20)
     for k in range(flux.size):
         _add_source(image, x[k], y[k], flux[k], _profile(is_galaxy[k], options.fwhm, rng))
     return image, np.column_stack([x, y, flux])
@@ -190,8 +190,7 @@ def _image(shape, options, rng):
 def _profile(is_galaxy, fwhm, rng):
     """Reach in pixels and profile(dx, dy) of a star or a galaxy."""
     if not is_galaxy:
-        sigma = fwhm * _SIGMA_PER_FWHM
-        return int(14 * fwhm), lambda dx, dy: _moffat(dx, dy, sigma)
+        return int(14 * fwhm), lambda dx, dy: _moffat(dx, dy, fwhm)
     length = fwhm * rng.uniform(1.0, 5.0)
     flattening = rng.uniform(0.3, 1.0)
     angle = rng.uniform(0, np.pi)
@@ -204,9 +203,10 @@ def _profile(is_galaxy, fwhm, rng):
     return int(9 * length), galaxy
 
 
-def _moffat(dx, dy, sigma):
-    """Star: a core about as wide as a Gaussian's, with wings."""
-    return (1 + (dx**2 + dy**2) / (5 * sigma**2)) ** -2.5
+def _moffat(dx, dy, fwhm):
+    """Star: Moffat's profile, a core of the given width with wings, 1 in the middle."""
+    steepness = 4 * (2 ** (1 / _MOFFAT_EXPONENT) - 1) / fwhm**2
+    return (1 + steepness * (dx**2 + dy**2)) ** -_MOFFAT_EXPONENT
 
 
 def _add_source(image, x, y, flux, profile):
@@ -248,12 +248,11 @@ def _spectrum(n, rng, *, n_lines=6):
 
 
 def _add_trace(image, centre, peak, spectrum, fwhm):
-    """Add a trace with a Gaussian profile and faint wings around the centres, one per column."""
+    """Add a trace with the profile of a star across, around the centres, one per column."""
     reach = int(6 * fwhm)
     middle = np.rint(centre).astype(int)
     rows = middle + np.arange(-reach, reach + 1)[:, np.newaxis]
-    sigma = fwhm * _SIGMA_PER_FWHM
-    light = peak * spectrum * _moffat(0.0, rows - centre, sigma)
+    light = peak * spectrum * _moffat(0.0, rows - centre, fwhm)
     columns = np.broadcast_to(np.arange(image.shape[1]), rows.shape)
     inside = (rows >= 0) & (rows < image.shape[0])
     np.add.at(image, (rows[inside], columns[inside]), light[inside])
