@@ -1,6 +1,7 @@
 """Results are written aside and renamed, under the right name, and never over an input."""
 
 import json
+import os
 
 import pytest
 from jwst.datamodels import ModelContainer, ModelLibrary
@@ -102,6 +103,22 @@ def test_step_refuses_before_any_work(in_tmp_path, rate, monkeypatch):
         ScaleStep.call("x_toy_scale.fits", save_results=True)
     with pytest.raises(CrstepsInputError, match="replace the input"):
         ScaleStep.call("x_toy_scale.fits", output_file="x.fits")
+
+
+@pytest.mark.parametrize("step", [ScaleStep, ToyPipeline])
+@pytest.mark.parametrize("folder", ["x_jump.fits", "x_jump.fits/deeper"])
+def test_output_dir_that_is_a_file(in_tmp_path, rate_file, step, folder):
+    with pytest.raises(CrstepsInputError, match=r"output_dir = x_jump.fits.* is a file; give a"):
+        step.call(rate_file.name, save_results=True, output_dir=folder)
+    assert names(in_tmp_path) == ["x_jump.fits"]
+
+
+def test_output_dir_that_cannot_be_written_to(in_tmp_path, rate_file, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    with pytest.raises(CrstepsInputError, match=r"Nothing can be written to .*: set output_dir"):
+        ScaleStep.call(rate_file.name, save_results=True)
+    ScaleStep.call(rate_file.name)  # nothing is written
+    assert names(in_tmp_path) == ["x_jump.fits"]
 
 
 def test_standard_step_in_our_pipeline_refuses_too(in_tmp_path, rate):

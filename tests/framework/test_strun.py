@@ -63,6 +63,27 @@ def test_input_that_is_none(strun, tmp_path, content, what):
     assert result.files == ([] if content is None else ["y.fits"])
 
 
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [([], "not none"), (["x_jump.fits", "x_jump.fits"], "not 2")],
+)
+def test_number_of_inputs(strun, rate_file, inputs, words):
+    result = strun("toysteps.ScaleStep", *inputs)
+    assert result.status == 1
+    assert "Traceback" not in result.stderr + result.stdout
+    (error,) = [line for line in result.stderr.splitlines() if " - ERROR - " in line]
+    assert f"toy_scale takes one input, {words}" in error
+    assert result.files == ["x_jump.fits"]
+
+
+def test_input_dir(strun, rate_file, tmp_path):
+    (tmp_path / "data").mkdir()
+    rate_file.rename(tmp_path / "data" / rate_file.name)
+    result = strun("toysteps.ScaleStep", rate_file.name, "--input_dir=data")
+    assert result.status == 0, result.stderr
+    assert result.files == ["data", "data/x_jump.fits", "x_toy_scale.fits"]
+
+
 def test_bug_is_not_taken_for_a_mistake(strun, rate_file):
     result = strun("toysteps.ScaleStep", rate_file.name, "--failure=bug")
     assert result.status == 1

@@ -1,6 +1,8 @@
 """Base of all steps of the package: offline by construction, records what it did."""
 
+import inspect
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -151,12 +153,14 @@ class CrMixin:
             What `process` returns.
         """
         self.references = {}
-        if args and self.parent is None:
-            self._given_files = input_files(args[0])
         with lent_handlers():
             try:
-                self._check_exists(args[0] if args else None)
-                self._check_product(*args[:1])
+                self._check_number(args)
+                args = (*map(self._located, args[:1]), *args[1:])
+                if self.parent is None:
+                    self._given_files = input_files(args[:1])
+                    self._check_folder()
+                    self._check_product(*args[:1])
                 return super().run(*args)
             except CrstepsInputExit:
                 raise
@@ -198,20 +202,49 @@ class CrMixin:
         name = outermost._input_filename  # a pipeline of another package
         return input_files(Path(outermost.input_dir, Path(name).name)) if name else set()
 
+    def _check_number(self, args):
+        """Refuse no input, and several where one is taken."""
+        try:
+            inspect.signature(self.process).bind(*args)
+        except TypeError as error:
+            name = self.class_alias or type(self).__name__
+            raise CrstepsInputError(
+                f"{name} takes one input, not {len(args) or 'none'}: give one file or "
+                f"association; for several use 'crsteps run {name} FILE FILE ...'."
+            ) from error
+
+    def _located(self, given):
+        """Find a file in the current folder or in ``input_dir``."""
+        if not isinstance(given, str | Path):
+            return given
+        for path in (given, self.make_input_path(str(given))):
+            if Path(path).exists():
+                return path
+        raise CrstepsInputError(f"There is no input file {given}: check the path.")
+
+    def _check_folder(self):
+        """Refuse a folder that cannot be made or written to."""
+        folder = Path(os.path.expandvars(os.path.expanduser(self.output_dir or "")))
+        while not folder.exists():
+            folder = folder.parent
+        if not folder.is_dir():
+            raise CrstepsInputError(
+                f"output_dir = {self.output_dir}: {folder} is a file; give a folder."
+            )
+        if (self.save_results or self.output_file) and not os.access(folder, os.W_OK):
+            raise CrstepsInputError(
+                f"Nothing can be written to {folder.absolute()}: set output_dir to a folder of "
+                "your own."
+            )
+
     def _check_product(self, given=None):
         """Refuse to replace the input before any work, where the name of the product is known."""
         named_later = isinstance(self, Pipeline) or self.output_use_model
-        if self.parent is not None or named_later or not (self.save_results or self.output_file):
+        if named_later or not (self.save_results or self.output_file):
             return
         self.set_primary_input(given)
         product = Path(self.make_output_path(suffix=self.suffix or self.default_suffix()))
         check_not_input(product, self.inputs())
-
-    def _check_exists(self, given):
-        if isinstance(given, str | Path):
-            paths = {Path(given), Path(self.make_input_path(str(given)))}
-            if not any(path.exists() for path in paths):
-                raise CrstepsInputError(f"There is no input file {given}: check the path.")
 
 
 class CrStep(CrMixin, Step):
