@@ -6,9 +6,10 @@ from importlib import import_module
 # ``import crsteps`` stays cheap for the plugin discovery of every ``strun``.
 _LAZY = {
     "MMCosmicStep": "crsteps.mm_cosmic.step",
+    "SceneFlickerNoiseStep": "crsteps.flicker_noise.step",
 }
 
-__all__ = ["MMCosmicStep", "__version__"]
+__all__ = ["MMCosmicStep", "SceneFlickerNoiseStep", "__version__"]
 
 
 def __getattr__(name):

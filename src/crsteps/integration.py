@@ -13,4 +13,5 @@ def get_steps():
     """
     return [
         ("crsteps.mm_cosmic.step.MMCosmicStep", "mm_cosmic", False),
+        ("crsteps.flicker_noise.step.SceneFlickerNoiseStep", "scene_flicker_noise", False),
     ]

@@ -28,6 +28,9 @@ class Record:
         Name of the standard status that the step sets too.
     version : str
         Version of the package.
+    measurements : dict
+        For each quantity that the step measured ``{"value": ..., "keyword": ..., "comment": ...}``;
+        the keyword is that of its card in the primary header.
     """
 
     alias: str
@@ -36,6 +39,7 @@ class Record:
     references: dict = field(default_factory=dict)
     standard_status: str | None = None
     version: str = __version__
+    measurements: dict = field(default_factory=dict)
 
     @property
     def keyword(self):
@@ -51,6 +55,8 @@ class Record:
                 f"{self.alias}: {kind} reference {reference['name']} ({reference['source']}, "
                 f"sha256 {reference['sha256']})"
             )
+        for measured in self.measurements.values():
+            lines.append(f"{self.alias}: {measured['comment']} = {measured['value']:.6g}")
         return lines
 
 
@@ -70,14 +76,15 @@ def write_record(model, record):
         What was done to it.
     """
     known = read_records(model)
-    values = _plain(
-        {
-            "status": record.status,
-            "version": record.version,
-            "parameters": record.parameters,
-            "references": record.references,
-        }
-    )
+    values = {
+        "status": record.status,
+        "version": record.version,
+        "parameters": record.parameters,
+        "references": record.references,
+    }
+    if record.measurements:
+        values["measurements"] = record.measurements
+    values = _plain(values)
     for line in record.lines():
         model.add_history_entry(line)
     model.meta.crsteps = {**known, record.alias: values}
@@ -86,6 +93,8 @@ def write_record(model, record):
         setattr(model.meta.cal_step, record.standard_status, record.status)
     _set_card(model, record.keyword, record.status, f"crsteps {record.alias}")
     _set_card(model, "CRSTEPSV", record.version, "version of crsteps")
+    for measured in record.measurements.values():
+        _set_card(model, measured["keyword"], float(measured["value"]), measured["comment"])
     if not hasattr(model, "cal_logs"):
         model.cal_logs = {}
     setattr(model.cal_logs, record.alias, record.lines())
@@ -103,7 +112,8 @@ def read_records(model):
     Returns
     -------
     dict
-        For each alias ``{"status", "version", "parameters", "references"}``.
+        For each alias ``{"status", "version", "parameters", "references"}``, and
+        ``"measurements"`` where the step has some.
     """
     return _as_dict(getattr(model.meta, "crsteps", None))
 

@@ -340,6 +340,7 @@ class CrStep(CrMixin, Step):
             parameters=own_parameters(self),
             references=dict(getattr(self, "references", {})),
             standard_status=self.standard_status,
+            measurements=dict(getattr(self, "measurements", {})),
         )
 
     def history(self, status="COMPLETE"):
