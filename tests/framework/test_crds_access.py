@@ -1,7 +1,9 @@
 """CRDS not configured, not there, silent, or failing: the work goes on."""
 
+import logging
 import os
 import time
+import traceback
 
 import numpy as np
 import pytest
@@ -101,6 +103,29 @@ def test_crds_out_of_reach_is_not_asked_again_for_a_while(crds_variables, caplog
     assert ask_crds("x", lambda: 8) == 8
 
 
+def test_last_words_of_crds_are_held_back(crds_variables, caplog, capsys):
+    """What crds says when it gives up would read as if the step had."""
+    crds_variables.setenv("CRDS_PATH", "somewhere")
+
+    def complain():
+        logging.getLogger("CRDS").error("(FATAL) Cannot continue.")
+        logging.getLogger("CRDS").error("a common error")
+        try:
+            raise LookupError("no mappings")
+        except LookupError:
+            traceback.print_exc()
+        return "answer"
+
+    with caplog.at_level("INFO"):
+        assert ask_crds("x", complain) == "answer"
+        logging.getLogger("CRDS").error("(FATAL) for somebody else")
+    assert "Cannot continue" not in caplog.text
+    assert "a common error" in caplog.text
+    assert "CRDS reports: LookupError: no mappings" in caplog.text
+    assert "for somebody else" in caplog.text
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_interrupt_is_not_swallowed(crds_variables):
     crds_variables.setenv("CRDS_PATH", "somewhere")
 
@@ -123,6 +148,7 @@ def test_strun_with_a_silent_server(strun, rate_file, silent_server, tmp_path):
     )
     assert result.status == 0, result.stderr
     assert "going on without CRDS" in result.stderr
+    assert "annot continue" not in result.stderr
     with ImageModel(tmp_path / "x_toy_scale.fits") as product:
         np.testing.assert_array_equal(product.data, np.full((16, 16), 2, dtype="f4"))
 

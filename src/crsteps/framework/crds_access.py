@@ -1,8 +1,10 @@
 """CRDS when it is configured, and a clean way on when it is not or does not answer."""
 
+import io
 import logging
 import os
 import time
+from contextlib import contextmanager, redirect_stderr
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,8 @@ def ask_crds(what, question, default=None):
         return default
     limit_timeout()
     try:
-        return question()
+        with _last_words_held_back():
+            return question()
     except SystemExit:  # what CRDS does when it has neither its server nor a filled cache
         _unreachable_since[_configuration()] = now
         path, server = _configuration()
@@ -68,6 +71,24 @@ def ask_crds(what, question, default=None):
     except Exception as error:
         log.info("CRDS did not give %s (%s): going on without", what, error)
     return default
+
+
+@contextmanager
+def _last_words_held_back():
+    """Keep crds from saying that it cannot continue, and from printing tracebacks: we go on."""
+
+    def is_not_fatal(record):
+        return "(FATAL)" not in record.getMessage()
+
+    logger, printed = logging.getLogger("CRDS"), io.StringIO()
+    logger.addFilter(is_not_fatal)
+    try:
+        with redirect_stderr(printed):
+            yield
+    finally:
+        logger.removeFilter(is_not_fatal)
+        if text := printed.getvalue().strip():
+            log.info("CRDS reports: %s", text.splitlines()[-1])
 
 
 def limit_timeout():
