@@ -1,6 +1,6 @@
 """Estimate the flicker noise of images whose scene is masked, and remove it from ramps."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import uniform_filter
@@ -150,36 +150,36 @@ def estimate_flicker(images, *, background_mask, readout, spectrum=None, options
     if used.mean() < LEAST_BACKGROUND:
         raise ValueError(f"only {100 * used.mean():.2g} % of the pixels show background")
     noise = np.zeros(images.shape, dtype=np.float32)
+    # White noise and error are those of the image with the most background.
+    best = int(np.argmax(used.sum(axis=(1, 2))))
     given = spectrum
     for _ in range(options.sky_passes):
         sky = _mean_sky(images, noise, used, options.sky_box)
         streams = _streams(images, sky, used, readout)
         spectrum = given or measure_spectrum(streams)
-        total = _pixel_variance(images, sky, used)
+        total = _pixel_variance(images[best] - sky, used[best])
         # White noise is what the correlated part leaves; never nothing.
         white = max(total - float(np.mean(spectrum.variance)), 0.3 * total)
         process = FlickerProcess.from_spectrum(spectrum, streams[0].values.shape[1])
         noise = _estimates(process, streams, white, readout, options.tolerance)
-    error = _error_variance(process, streams[0], white, readout)
+    error = _error_variance(process, streams[best], white, readout)
     alternating = None
     if options.alternating_columns:
         streams = _streams(images - noise, sky, used, readout, alternating=True)
-        alternating = measure_spectrum(streams)
         # The two halves of an amplifier belong to one output: nothing is common.
-        alternating = replace(
-            alternating,
-            common=np.zeros_like(alternating.common),
-            independent=alternating.independent + alternating.common,
-        )
+        alternating = measure_spectrum(streams, common=False)
         process = FlickerProcess.from_spectrum(alternating, streams[0].values.shape[1])
         noise += _estimates(process, streams, white, readout, options.tolerance, alternating=True)
     return FlickerEstimate(noise, sky, spectrum, alternating, float(np.sqrt(white)), error)
 
 
 def _mean_sky(images, noise, used, box):
-    """Smooth sky of the mean image, from pixels that are usable in every image."""
-    mean = np.mean(images, axis=0, dtype=np.float32) - noise.mean(axis=0)
-    return smooth_sky(mean, used.all(axis=0), box=box)
+    """Smooth sky of the mean of the usable pixels; an image without any does not matter."""
+    total = np.zeros(images.shape[1:], dtype=np.float32)
+    for image, own, mask in zip(images, noise, used, strict=True):
+        np.add(total, image - own, out=total, where=mask)
+    count = used.sum(axis=0)
+    return smooth_sky(total / np.maximum(count, 1), count > 0, box=box)
 
 
 def _streams(images, sky, used, readout, *, alternating=False):
@@ -190,9 +190,9 @@ def _streams(images, sky, used, readout, *, alternating=False):
     ]
 
 
-def _pixel_variance(images, sky, used):
-    """Robust variance of a background pixel, from a sample of the first image's pixels."""
-    residual = (images[0] - sky)[used[0]]
+def _pixel_variance(image, used):
+    """Robust variance of a background pixel, from a sample of the pixels."""
+    residual = image[used]
     residual = residual[:: max(1, residual.size // _NOISE_SAMPLE)]
     return float((1.4826 * np.median(np.abs(residual - np.median(residual)))) ** 2)
 

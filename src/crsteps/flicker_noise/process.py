@@ -57,7 +57,8 @@ class FlickerProcess:
         -------
         FlickerProcess
         """
-        size = scipy.fft.next_fast_len(int(n_bins * (1 + _PADDING)) + 1, real=True)
+        half = int(n_bins * (1 + _PADDING)) // 2 + 1
+        size = 2 * scipy.fft.next_fast_len(half, real=True)
         lags = np.minimum(np.arange(size), size - np.arange(size))
         across = _power(spectrum.autocovariance(lags, independent=True))
         common = _power(spectrum.autocovariance(lags))
@@ -183,6 +184,7 @@ def _conjugate_gradients(apply, right, precondition, tolerance):
 
 
 def _inner(a, b):
-    """Inner product of real streams from their half-complex transforms (last one even or odd)."""
+    """Inner product of real streams of even length from their half-complex transforms."""
     products = a.real * b.real + a.imag * b.imag
-    return float(2 * products.sum() - products[:, 0].sum())
+    # Constant and Nyquist frequency are there once, all others stand for two.
+    return float(2 * products.sum() - products[:, 0].sum() - products[:, -1].sum())

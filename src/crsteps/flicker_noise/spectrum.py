@@ -16,6 +16,9 @@ from scipy.optimize import nnls
 # Times of correlation in bins, from two bins to longer than any frame.
 TIMES = np.geomspace(0.7, 3e5, 14)
 _LAGS = 60
+# Noise is taken to be there if it improves the fit of the covariances by this chi-square: chance
+# gives less than half of it.
+_SIGNIFICANT = 30.0
 # A bin counts in the covariances if it has at least this part of the median weight.
 _LEAST_WEIGHT = 0.3
 
@@ -65,7 +68,7 @@ class FlickerSpectrum:
         return self.common.sum() * self.gains**2 + self.independent.sum()
 
 
-def measure_spectrum(streams):
+def measure_spectrum(streams, *, common=True):
     """
     Measure the spectrum of the flicker noise from streams of background pixels.
 
@@ -77,6 +80,8 @@ def measure_spectrum(streams):
     ----------
     streams : sequence of Streams
         Streams of differences of groups, from which the sky has been subtracted.
+    common : bool, optional
+        Whether the outputs may have noise in common.
 
     Returns
     -------
@@ -86,17 +91,20 @@ def measure_spectrum(streams):
     lags = np.unique(np.geomspace(1, max(n_bins / 8, 2), _LAGS).astype(int))
     products = np.zeros((n_outputs, n_outputs, lags.size))
     counts = np.zeros_like(products)
+    squares = number = 0.0
     size = scipy.fft.next_fast_len(n_bins + int(lags[-1]), real=True)
     for stream in streams:
         used = stream.weights > _LEAST_WEIGHT * _typical_weight(stream.weights)
         values = _clipped(stream.values, used)
+        squares += np.sum(np.square(values), dtype=np.float64)
+        number += used.sum()
         transforms = scipy.fft.rfft(values, size, axis=1)
         masks = scipy.fft.rfft(used.astype(np.float32), size, axis=1)
         for a in range(n_outputs):
-            for b in range(a, n_outputs):
+            for b in range(a, n_outputs if common else a + 1):
                 products[a, b] += scipy.fft.irfft(transforms[a] * transforms[b].conj(), size)[lags]
                 counts[a, b] += scipy.fft.irfft(masks[a] * masks[b].conj(), size)[lags]
-    return _fit(products, np.maximum(counts, 1), lags)
+    return _fit(products, np.maximum(counts, 1), lags, squares / max(number, 1), common)
 
 
 def _typical_weight(weights):
@@ -113,33 +121,35 @@ def _clipped(values, used):
     return np.where(used, np.clip(values - centre, -5 * spread, 5 * spread), 0)
 
 
-def _fit(products, counts, lags):
+def _fit(products, counts, lags, variance, with_common):
     """Non-negative amplitudes of the kernels; gains from the strength of the cross-covariances."""
     n_outputs = len(products)
     kernels = np.exp(-lags[:, None] / TIMES)
     upper = np.triu_indices(n_outputs, 1)
     gains = np.ones(n_outputs)
     common = np.zeros(TIMES.size)
-    if n_outputs > 1:
+    if n_outputs > 1 and with_common:
         gains = _gains(products, counts, lags)
         strength = np.outer(gains, gains)[upper]
-        cross = (products[upper] * strength[:, None]).sum(0) / (
-            counts[upper] * strength[:, None] ** 2
-        ).sum(0)
-        common = _amplitudes(kernels, cross, counts[upper].sum(0))
+        number = (counts[upper] * strength[:, None] ** 2).sum(0)
+        cross = (products[upper] * strength[:, None]).sum(0) / number
+        common = _amplitudes(kernels, cross, number, variance)
     diagonal = np.arange(n_outputs)
     own = products[diagonal, diagonal] - counts[diagonal, diagonal] * (gains**2)[:, None] * (
         kernels @ common
     )
-    independent = _amplitudes(
-        kernels, own.sum(0) / counts[diagonal, diagonal].sum(0), counts[diagonal, diagonal].sum(0)
-    )
+    number = counts[diagonal, diagonal].sum(0)
+    independent = _amplitudes(kernels, own.sum(0) / number, number, variance)
     return FlickerSpectrum(common, independent, gains, TIMES)
 
 
-def _amplitudes(kernels, covariance, counts):
-    weight = np.sqrt(counts / counts.max())
-    return nnls(kernels * weight[:, None], covariance * weight)[0]
+def _amplitudes(kernels, covariance, counts, variance):
+    """Amplitudes that fit covariances; none if noise of that variance alone may explain them."""
+    # The standard deviation of a covariance of white noise is its variance over sqrt(counts).
+    weight = np.sqrt(counts) / (variance or 1.0)
+    amplitudes, misfit = nnls(kernels * weight[:, None], covariance * weight)
+    gain = np.sum((covariance * weight) ** 2) - misfit**2
+    return amplitudes if gain > _SIGNIFICANT else np.zeros_like(amplitudes)
 
 
 def _gains(products, counts, lags):
