@@ -254,10 +254,14 @@ class _Tester:
         Assign the evidence of gaps to exposures.
 
         A significant upper gap condemns the highest exposure alone; the others are judged
-        without it later. Otherwise the most significant lower gap condemns all above it.
+        without it later. Otherwise the most significant lower gap condemns all above it. An upper
+        gap that is not sure must not hide a lower one that is: alone it flags nothing, and then
+        the others would never be judged.
         """
         n = gaps.shape[1] + 1
+        sure = gaps < single
         upper = gaps[:, -1] < self.thresholds.grow
+        upper &= sure[:, -1] | ~sure[:, :-1].any(axis=1)
         handicapped = gaps + self.thresholds.handicap[n]
         best = np.where(upper, n - 2, np.argmin(handicapped, axis=1))
         evidence = gaps[np.arange(len(gaps)), best]
