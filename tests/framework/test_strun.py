@@ -112,6 +112,20 @@ def test_mistake_in_python_is_an_input_error(rate):
         ToyPipeline.call(rate, steps={"scale": {"facter": 2}})
 
 
+@pytest.mark.parametrize(
+    ("step", "parameters"),
+    [("ScaleStep", {"factor": None}), ("ToyPipeline", {"steps": {"scale": {"factor": None}}})],
+)
+def test_parameter_without_value(rate, step, parameters):
+    """An empty value in a parameter file; stpipe would give None to the step."""
+    import toysteps
+
+    from crsteps.errors import CrstepsInputError
+
+    with pytest.raises(CrstepsInputError, match=rf"^{step}: parameter .*factor has no value: "):
+        getattr(toysteps, step).call(rate, **parameters)
+
+
 def test_converted_yaml_is_read_by_strun(strun, rate_file, tmp_path):
     from crsteps.framework.parameter_files import to_asdf
 

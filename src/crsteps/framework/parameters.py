@@ -70,7 +70,7 @@ def validated(step_class, parameters):
     from stpipe.exceptions import ValidationError
 
     spec, owner = step_class.load_spec_file(), step_class.__name__
-    _check_given(parameters, spec, owner)
+    check_given(parameters, spec, owner)
     config = config_parser.ConfigObj()
     config_parser.merge_config(config, copied(parameters))
     try:
@@ -79,8 +79,26 @@ def validated(step_class, parameters):
         raise CrstepsInputError(explain_invalid(error, spec, owner)) from error
 
 
-def _check_given(parameters, spec, owner, path=()):
-    """Refuse what stpipe stumbles over: other names, groups for values, and nothing for a value."""
+def check_given(parameters, spec, owner, path=()):
+    """
+    Refuse what stpipe lets pass or stumbles over: groups for values, and nothing for a value.
+
+    Parameters
+    ----------
+    parameters : dict
+        Parameters that are given.
+    spec : configobj.ConfigObj
+        Specification of the parameters.
+    owner : str
+        Name of the step class.
+    path : tuple of str, optional
+        Sections that the parameters stand in.
+
+    Raises
+    ------
+    CrstepsInputError
+        The first mistake; other names than those specified are one too.
+    """
     for name, value in parameters.items():
         here = (*path, str(name))
         dotted = ".".join(here)
@@ -89,7 +107,7 @@ def _check_given(parameters, spec, owner, path=()):
         if isinstance(spec[name], dict):
             if not isinstance(value, dict):
                 raise CrstepsInputError(f"{owner}: {dotted} must be a mapping of names to values.")
-            _check_given(value, spec[name], owner, here)
+            check_given(value, spec[name], owner, here)
         elif isinstance(value, dict):
             raise CrstepsInputError(f"{owner}: parameter {dotted} must be a value, not a mapping.")
         elif value is None and not re.search(r"default\s*=\s*None", spec[name]):
@@ -150,8 +168,8 @@ def explain_invalid(error, spec, owner):
 
     Parameters
     ----------
-    error : stpipe.exceptions.ValidationError
-        Error.
+    error : Exception
+        Stpipe's error, or one of ours, which is a sentence already.
     spec : configobj.ConfigObj
         Specification of the parameters.
     owner : str
@@ -162,6 +180,8 @@ def explain_invalid(error, spec, owner):
     str
         Sentence with the parameter, what is wrong, and the nearest valid name.
     """
+    if isinstance(error, CrstepsInputError):
+        return str(error)
     first = str(error).split("\n")[0]  # one mistake after the other
     extra = re.match(r"Extra value '(.*)' in (\S+)$", first)
     if extra:

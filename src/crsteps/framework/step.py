@@ -15,7 +15,7 @@ from crsteps.errors import CrstepsInputError
 from crsteps.framework.crds_access import ask_crds, crds_configured
 from crsteps.framework.errors import CrstepsInputExit
 from crsteps.framework.logs import LOGGER, lent_handlers
-from crsteps.framework.parameters import explain_invalid, own_parameters
+from crsteps.framework.parameters import check_given, explain_invalid, own_parameters
 from crsteps.framework.provenance import Record, write_record
 from crsteps.framework.saving import check_not_input, input_files, saving_aside
 from crsteps.framework.standard_steps import finalize_with_crds
@@ -94,10 +94,16 @@ class CrMixin:
         CrstepsInputExit
             A parameter that does not exist or has an impossible value.
         """
+        spec = cls.load_spec_file()
+        of_framework = ("class", "config_file", "name")
         try:
+            given = {k: v for k, v in config.items() if k not in of_framework}
+            check_given(given, spec, cls.__name__)
             return super().from_config_section(config, **kwargs)
-        except ValidationError as error:
-            message = explain_invalid(error, cls.load_spec_file(), cls.__name__)
+        except CrstepsInputExit:  # of a member of the pipeline, told already
+            raise
+        except (CrstepsInputError, ValidationError) as error:
+            message = explain_invalid(error, spec, cls.__name__)
             log.error(message)
             raise CrstepsInputExit(message) from error
 
