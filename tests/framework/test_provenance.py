@@ -7,7 +7,7 @@ from jwst.datamodels import ModelContainer, ModelLibrary
 from stdatamodels import schema
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import ImageModel
-from toysteps import OffsetStep, ScaleStep, ToyPipeline
+from toysteps import OffsetStep, RenewingPipeline, ScaleStep, ToyPipeline
 
 from crsteps import __version__
 from crsteps.framework.provenance import Record, carry_records, read_records, write_record
@@ -98,6 +98,15 @@ def test_model_made_anew_keeps_the_record(in_tmp_path, rate):
     assert {path.name for path in in_tmp_path.iterdir()} == {"x_rate.fits", "x_toy_pipeline.fits"}
 
 
+def test_model_made_anew_by_the_pipeline_keeps_the_record(in_tmp_path, rate):
+    rate.meta.filename = "x_jump.fits"
+    result = RenewingPipeline.call(rate, save_results=True)
+    assert read_records(result)["toy_scale"]["status"] == "COMPLETE"
+    for name in ("x_rate.fits", "x_toy_renewing.fits"):
+        assert fits.getval(name, "S_TOYSCA") == "COMPLETE"
+        assert history(name).count("toy_scale: factor = 2.0") == 1
+
+
 @pytest.mark.parametrize("alias", ["toy_scale", "toy_offset"])
 def test_skipped_in_a_pipeline(in_tmp_path, rate, alias):
     rate.meta.filename = "x_jump.fits"
@@ -118,10 +127,10 @@ def test_first_step_skipped_when_given_a_file(rate_file, in_tmp_path):
 
 
 def test_second_run_of_a_pipeline_starts_without_records(rate):
-    pipeline = ToyPipeline()
-    pipeline.run(rate)
-    pipeline.scale.factor = 9
-    assert read_records(pipeline.run(rate))["toy_scale"]["parameters"]["factor"] == 9
+    pipeline = RenewingPipeline()
+    assert list(read_records(pipeline.run(rate))) == ["toy_scale"]
+    pipeline.scaled = False
+    assert read_records(pipeline.run(rate)) == {}
 
 
 @pytest.mark.parametrize("kind", [ModelContainer, ModelLibrary, list])

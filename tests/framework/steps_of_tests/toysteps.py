@@ -118,3 +118,24 @@ class FreshPipeline(CrPipeline):
     def process(self, given):
         """Make a model."""
         return ImageModel((4, 4))
+
+
+class RenewingPipeline(CrPipeline):
+    """A pipeline that itself makes new models of what our step returns."""
+
+    class_alias = "toy_renewing"
+
+    spec = """
+        scaled = boolean(default=True)  # Scale at all
+    """
+
+    step_defs = {"scale": ScaleStep}  # noqa: RUF012
+
+    def process(self, given):
+        """Save one new model, and return another."""
+        model = self.scale.run(given) if self.scaled else given
+        between, result = ImageModel(model.data.copy()), ImageModel(model.data.copy())
+        between.update(model)
+        self.save_model(between, "rate", force=True)
+        result.update(model)
+        return result
