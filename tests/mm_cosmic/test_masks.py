@@ -104,11 +104,12 @@ def test_little_memory_makes_blocks(small):
     )
 
 
-def test_units_do_not_matter(small):
-    """Exposures in ADU of two electrons, a bias of 100 ADU taken off."""
+@pytest.mark.parametrize(("gain", "bias"), [(2.0, 100.0), (1e9, 0.0), (1e-3, 0.0)])
+def test_units_do_not_matter(small, gain, bias):
+    """Exposures in units of some electrons, from which a bias was taken off."""
     exposures, in_electrons = small
-    in_adu = (exposures.data / 2 + 100).astype(np.float32) - np.float32(100)
-    result = find_cosmic_rays(in_adu, noise=ExposureNoise.from_gain(2.0, 1.7))
+    data = (exposures.data / gain + bias).astype(np.float32) - np.float32(bias)
+    result = find_cosmic_rays(data, noise=ExposureNoise.from_gain(gain, 3.4 / gain))
     for name in ("exposure_masks", "mediancr"):
         differ = getattr(result, name) != getattr(in_electrons, name)
         # Rounding may move a pixel across a threshold.

@@ -83,8 +83,7 @@ def measure_equivalence(bands, *, adapt=True):
         raise ValueError("fewer than two exposures hold usable data: there is nothing to compare")
     if adapt:
         for _ in range(_ITERATIONS):
-            model, significant = _refine_global(bands, model)
-        model = _keep_significant(model, significant)
+            model = _refine_global(bands, model)
         model = _local_differences(bands, model)
     return _extra_variance(bands, model, adapt=adapt)
 
@@ -101,7 +100,7 @@ def _starting_flux(bands, model):
         planes = scenes.sort_exposures(stack)
         median = scenes.median_of_sorted(planes)
         variance = noise.largest_variance(np.nan_to_num(median))
-        bright = median > 8 * np.sqrt(variance)
+        bright = median > 4 * np.sqrt(variance)
         ratios.append(stack[:, bright] / median[bright])
     ratios = np.concatenate(ratios, axis=1)
     if ratios.shape[1] < 30:
@@ -117,7 +116,7 @@ def _starting_flux(bands, model):
 
 
 def _refine_global(bands, model):
-    """One robust least-squares step of flux, offset and shift; returns values over errors too."""
+    """One robust least-squares step of flux, shift and offset, kept only where significant."""
     index = np.flatnonzero(model.usable)
     normal = np.zeros((index.size, 4, 4))
     right = np.zeros((index.size, 4))
@@ -136,10 +135,43 @@ def _refine_global(bands, model):
             right[i] += (design * weight) @ residual[good]
     # Weak expectations, which decide only where the scene tells nothing: an even image cannot
     # tell flux from offset.
-    normal += np.diag([1.0, 1.0, 1.0, 1e-12])
-    values = np.linalg.solve(normal, right[..., None])[..., 0]
-    errors = np.sqrt(np.diagonal(np.linalg.inv(normal), axis1=1, axis2=2))
-    return _updated(model, index, values), (index, errors)
+    normal += np.diag([1.0, 1.0, 1.0, 0.0])
+    normal[:, 3, 3] = np.where(normal[:, 3, 3] > 0, normal[:, 3, 3] * (1 + 1e-9), 1)
+    return _updated(model, index, *_significant_step(normal, right, _differences(model, index)))
+
+
+def _differences(model, index):
+    """Differences from equal exposures, in the order of the regressors and relative to the flux."""
+    flux = model.flux[index]
+    return np.stack(
+        [1 - 1 / flux, model.dx[index], model.dy[index], model.offset[index] / flux], axis=1
+    )
+
+
+def _significant_step(normal, right, differences):
+    """
+    Solve for steps after which only significant differences are left.
+
+    What differs least from exposure to exposure, in units of its error, is set to none for all of
+    them, and the rest is solved for again: an even scene of unequal exposures tells neither flux
+    nor offset if both are free. Returns the steps and the columns that differ.
+    """
+    step = -differences
+    free = [0, 1, 2, 3]
+    while free:
+        fixed = [column for column in range(4) if column not in free]
+        inverse = np.linalg.inv(normal[:, free][:, :, free])
+        known = np.einsum("ijk,ik->ij", normal[:, free][:, :, fixed], step[:, fixed])
+        step[:, free] = np.einsum("ijk,ik->ij", inverse, right[:, free] - known)
+        errors = np.sqrt(np.diagonal(inverse, axis1=1, axis2=2))
+        left = (differences + step)[:, free]
+        significance = np.abs(left - left.mean(axis=0)) / errors
+        least = int(np.argmin(significance.max(axis=0)))
+        if significance[:, least].max() > _SIGNIFICANCE:
+            break
+        step[:, free[least]] = -differences[:, free[least]]
+        del free[least]
+    return step, free
 
 
 def _regressors(aligned):
@@ -153,34 +185,20 @@ def _regressors(aligned):
     return regressors, (0.03 * scene) ** 2 + 0.01 * (gx**2 + gy**2)
 
 
-def _updated(model, index, values):
+def _updated(model, index, step, free):
     """Add a step to the model and normalise: mean flux one, mean shift and offset zero."""
-    flux, offset = model.flux.copy(), model.offset.copy()
-    dx, dy = model.dx.copy(), model.dy.copy()
-    offset[index] += values[:, 3] * flux[index]
-    flux[index] *= 1 + np.clip(values[:, 0], -0.5, 1.0)
-    dx[index] = np.clip(dx[index] + values[:, 1], -1, 1)
-    dy[index] = np.clip(dy[index] + values[:, 2], -1, 1)
-    flux[index] /= flux[index].mean()
-    for quantity in (offset, dx, dy):
-        quantity[index] -= quantity[index].mean()
-    return replace(model, flux=flux, offset=offset, dx=dx, dy=dy)
-
-
-def _keep_significant(model, significant):
-    """Set to none what does not differ from none in any exposure."""
-    index, errors = significant
-    changes = {}
-    for name, column, none in (
-        ("flux", 0, 1.0),
-        ("dx", 1, 0.0),
-        ("dy", 2, 0.0),
-        ("offset", 3, 0.0),
-    ):
-        values = getattr(model, name)
-        if not np.any(np.abs(values[index] - none) > _SIGNIFICANCE * errors[:, column]):
-            changes[name] = np.full_like(values, none)
-    return replace(model, **changes)
+    none = EquivalenceModel.equal(model.flux.size)
+    new = {name: getattr(none, name).copy() for name in ("flux", "dx", "dy", "offset")}
+    if 0 in free:
+        flux = model.flux[index] * (1 + np.clip(step[:, 0], -0.5, 1.0))
+        new["flux"][index] = flux / flux.mean()
+    for name, column, largest in (("dx", 1, 1.0), ("dy", 2, 1.0), ("offset", 3, np.inf)):
+        if column in free:
+            unit = model.flux[index] if name == "offset" else 1.0
+            total = getattr(model, name)[index] + step[:, column] * unit
+            total = np.clip(total, -largest, largest)
+            new[name][index] = total - total.mean()
+    return replace(model, **new)
 
 
 def _local_differences(bands, model):
@@ -233,13 +251,27 @@ def _extra_variance(bands, model, *, adapt):
     model = replace(model, read_noise_ratio=read_noise_ratio, gain_ratio=gain_ratio)
     if not adapt:
         return model
-    design = columns[2:] * weight
-    coefficients, _ = nnls(design.T, excess * weight)
-    return replace(
-        model,
-        relative_variance=float(coefficients[0]),
-        gradient_variance=(float(coefficients[1]), float(coefficients[2])),
-    )
+    relative, *gradient = _significant_excess(columns[2:], excess, weight)
+    return replace(model, relative_variance=relative, gradient_variance=tuple(gradient))
+
+
+def _significant_excess(columns, excess, weight):
+    """Fit the excess of the variance with those columns that are significant."""
+    result = [0.0] * len(columns)
+    # In units of its error; where a scene has no gradients, only rounding is left of them.
+    free = [i for i, column in enumerate(columns) if np.max(column * weight) > 1e-3]
+    while free:
+        design = (columns[free] * weight).T
+        coefficients, _ = nnls(design, excess * weight)
+        inverse = np.linalg.pinv(design.T @ design, hermitian=True)
+        significance = coefficients / (_MEDIAN_ERROR * np.sqrt(np.diag(inverse)))
+        least = int(np.argmin(significance))
+        if significance[least] > _SIGNIFICANCE:
+            for column, coefficient in zip(free, coefficients, strict=True):
+                result[column] = float(coefficient)
+            break
+        del free[least]
+    return result
 
 
 def _pair_samples(stack, noise, model, step):

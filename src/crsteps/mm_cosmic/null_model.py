@@ -151,7 +151,7 @@ def estimate_scene_prior(
     n_exposures : int
         Number of exposures the values are the lowest of.
     read_variance, poisson_factor : float
-        Typical noise of the exposures.
+        Typical noise of the exposures; the read variance is positive.
     relative_variance : float, optional
         Extra variance in units of the signal squared.
 
@@ -159,7 +159,7 @@ def estimate_scene_prior(
     -------
     ScenePrior
     """
-    noise = {"read_variance": max(read_variance, 1e-12), "poisson_factor": poisson_factor}
+    noise = {"read_variance": read_variance, "poisson_factor": poisson_factor}
     lowest = lowest[np.isfinite(lowest)]
     if lowest.size == 0:
         raise ValueError("no pixel has two usable exposures to learn the scene from")
@@ -178,9 +178,7 @@ def estimate_scene_prior(
     weights = gaussian_filter1d(weights, 0.12 / _PRIOR_STEP)
     # A floor keeps rare signals possible: one pixel in the image spread over the whole range.
     weights = weights / weights.sum() + 1 / (counts.sum() * signal.size)
-    return ScenePrior(
-        signal, np.log(weights / np.gradient(signal)), noise["read_variance"], poisson_factor
-    )
+    return ScenePrior(signal, np.log(weights / np.gradient(signal)), read_variance, poisson_factor)
 
 
 def _lowest_value_response(
