@@ -126,7 +126,7 @@ def test_first_step_skipped_when_given_a_file(rate_file, in_tmp_path):
     assert result.data[0, 0] == 2
 
 
-def test_second_run_of_a_pipeline_starts_without_records(rate):
+def test_second_run_of_a_pipeline_starts_without_records(in_tmp_path, rate):
     pipeline = RenewingPipeline()
     assert list(read_records(pipeline.run(rate))) == ["toy_scale"]
     pipeline.scaled = False
