@@ -214,3 +214,14 @@ def test_too_little_background_and_one_group_are_refused(simulated):
             background_mask=~simulated.scene_mask,
             readout=READOUT,
         )
+
+
+def test_known_sky_leaves_no_noise_in_the_sky(simulated, cleaned):
+    """What an estimated sky takes from the mean of all differences, a known one does not."""
+    data, estimate = clean(simulated, sky=simulated.scene.diffuse)
+    assert estimate.sky is simulated.scene.diffuse
+    mask = background(simulated)
+    known, estimated = (
+        residuals(simulated, ramp).mean(axis=0)[mask].std() for ramp in (data, cleaned[0])
+    )
+    assert known < 0.9 * estimated

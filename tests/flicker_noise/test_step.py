@@ -217,6 +217,23 @@ def test_detectors_read_along_columns(axes):
     assert (noise_left(simulated, SceneFlickerNoiseStep.call(ramp).data) < 0.65).all()
 
 
+def test_integrations_share_their_sky():
+    """A narrow window: in one integration alone, slow noise is like sky, but not in twelve."""
+    readout = Readout(shape=(32, 512), n_outputs=1, fast_axis=2, slow_axis=1)
+    one_output = {"readout": readout, "common_rms": 0.0, "common_gain": ()}
+    blank = replace(OPTIONS, n_integrations=12, scene=SceneOptions(kind="blank"), **one_output)
+    simulated = simulate_flicker_ramps(blank, seed=14)
+    ramp = datamodels.RampModel(data=simulated.data, groupdq=simulated.groupdq)
+    describe(ramp, "NIRSPEC", "NRS_BRIGHTOBJ")
+    ramp.meta.exposure.noutputs = 1
+    ramp.meta.subarray.fastaxis, ramp.meta.subarray.slowaxis = 2, 1
+    result = SceneFlickerNoiseStep.call(ramp)
+    before = simulated.flicker[:, -1] - simulated.flicker[:, 0]
+    after = before - (simulated.data - result.data)[:, -1]
+    mask = background(simulated)
+    assert after[:, mask].std() < 0.75 * before[:, mask].std()
+
+
 def test_an_integration_without_background_is_left_as_it_is(ramp, simulated, capsys):
     ramp.groupdq[0] |= 1
     result = SceneFlickerNoiseStep.call(ramp)

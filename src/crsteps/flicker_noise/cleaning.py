@@ -72,7 +72,7 @@ class FlickerEstimate:
     error_variance: np.ndarray
 
 
-def clean_ramp(ramp, *, flagged, background_mask, readout, spectrum=None, options=None):
+def clean_ramp(ramp, *, flagged, background_mask, readout, sky=None, spectrum=None, options=None):
     """
     Remove flicker noise from a ramp.
 
@@ -87,6 +87,9 @@ def clean_ramp(ramp, *, flagged, background_mask, readout, spectrum=None, option
         True where a pixel shows background only (the convention of the standard step).
     readout : crsteps.detector.readout.Readout
         Clocking.
+    sky : ndarray, shape (ny, nx), optional
+        Smooth sky in a difference of groups, as known from many integrations; estimated together
+        with the noise when not given.
     spectrum : FlickerSpectrum, optional
         Spectrum of the noise of a difference of groups; measured when not given.
     options : CleaningOptions, optional
@@ -111,6 +114,7 @@ def clean_ramp(ramp, *, flagged, background_mask, readout, spectrum=None, option
         np.diff(ramp, axis=0),
         background_mask=background_mask & ~flagged[:-1] & ~flagged[1:],
         readout=readout,
+        sky=sky,
         spectrum=spectrum,
         options=options,
     )
@@ -119,7 +123,7 @@ def clean_ramp(ramp, *, flagged, background_mask, readout, spectrum=None, option
     return data, estimate
 
 
-def estimate_flicker(images, *, background_mask, readout, spectrum=None, options=None):
+def estimate_flicker(images, *, background_mask, readout, sky=None, spectrum=None, options=None):
     """
     Estimate the flicker noise of images that share their scene.
 
@@ -131,6 +135,8 @@ def estimate_flicker(images, *, background_mask, readout, spectrum=None, options
         True where a pixel shows background only; NaN pixels are left out.
     readout : crsteps.detector.readout.Readout
         Clocking.
+    sky : ndarray, shape (ny, nx), optional
+        Smooth sky; estimated together with the noise when not given.
     spectrum : FlickerSpectrum, optional
         Spectrum of the noise; measured from the images when not given.
     options : CleaningOptions, optional
@@ -152,9 +158,10 @@ def estimate_flicker(images, *, background_mask, readout, spectrum=None, options
     noise = np.zeros(images.shape, dtype=np.float32)
     # White noise and error are those of the image with the most background.
     best = int(np.argmax(used.sum(axis=(1, 2))))
-    given = spectrum
-    for _ in range(options.sky_passes):
-        sky = _mean_sky(images, noise, used, options.sky_box)
+    given_sky, given = sky, spectrum
+    for _ in range(options.sky_passes if sky is None else 1):
+        if given_sky is None:
+            sky = _mean_sky(images, noise, used, options.sky_box)
         streams = _streams(images, sky, used, readout)
         spectrum = given or measure_spectrum(streams)
         total = _pixel_variance(images[best] - sky, used[best])

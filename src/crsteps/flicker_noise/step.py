@@ -7,6 +7,7 @@ from astropy.io import fits
 
 from crsteps.detector.readout import Readout
 from crsteps.errors import CrstepsInputError
+from crsteps.flicker_noise.background import smooth_sky
 from crsteps.flicker_noise.cleaning import CleaningOptions, clean_ramp, estimate_flicker
 from crsteps.flicker_noise.report import Measurements
 from crsteps.flicker_noise.scene_mask import SceneMaskOptions, find_scene_mask
@@ -53,10 +54,11 @@ class SceneFlickerNoiseStep(CrStep):
         if reason := _unsuitable(model):
             return self._skip(model, reason)
         readout = self._readout(model)
-        background = self._user_mask(model) if self.user_mask else _own_mask(model, readout)
+        scene = _scene(model)
+        background = self._user_mask(model) if self.user_mask else _own_mask(scene, readout)
         ramps = model.data.ndim == 4
         measured, noise = (self._clean_ramps if ramps else self._clean_rates)(
-            model, background, readout
+            model, background, readout, self._known_sky(model, scene, background)
         )
         if not measured.n_cleaned:
             return self._skip(model, measured.reason)
@@ -125,7 +127,14 @@ class SceneFlickerNoiseStep(CrStep):
             alternating_columns=self.alternating_columns,
         )
 
-    def _clean_ramps(self, model, background, readout):
+    def _known_sky(self, model, scene, background):
+        """Sky that the integrations of a ramp share; None if there is only one."""
+        if model.data.ndim < 4 or len(model.data) == 1:
+            return None
+        everywhere = background if background.ndim == 2 else background.all(axis=0)
+        return smooth_sky(scene, everywhere, box=self.sky_box)
+
+    def _clean_ramps(self, model, background, readout, sky):
         """Clean one integration after the other, in place."""
         measured = Measurements()
         noise = np.zeros(model.data.shape, np.float32) if self.save_noise else None
@@ -138,6 +147,7 @@ class SceneFlickerNoiseStep(CrStep):
                     flagged=flagged,
                     background_mask=mask,
                     readout=readout,
+                    sky=sky,
                     options=self._options(),
                 )
             except ValueError as error:  # the arguments were checked: it is the data
@@ -152,14 +162,14 @@ class SceneFlickerNoiseStep(CrStep):
             measured.add(estimate, float(used.mean()))
         return measured, noise
 
-    def _clean_rates(self, model, background, readout):
+    def _clean_rates(self, model, background, readout, sky):
         """Clean the rates of all integrations, in place."""
         measured = Measurements()
         rates = model.data.reshape(-1, *model.data.shape[-2:])
         used = background & ~flagged_rates(model.dq).reshape(rates.shape) & np.isfinite(rates)
         try:
             estimate = estimate_flicker(
-                rates, background_mask=used, readout=readout, options=self._options()
+                rates, background_mask=used, readout=readout, sky=sky, options=self._options()
             )
         except ValueError as error:
             measured.reason = str(error)
@@ -204,18 +214,21 @@ def _unsuitable(model):
     return None
 
 
-def _own_mask(model, readout):
-    """Find the background in the mean difference of groups, or the mean rate."""
+def _scene(model):
+    """Mean difference of groups, or mean rate, of all integrations."""
     if model.data.ndim == 4:
         flags = (flagged_reads(groupdq, model.pixeldq) for groupdq in model.groupdq)
-        image = mean_difference(model.data, flags)
-    else:
-        rates = model.data.reshape(-1, *model.data.shape[-2:])
-        image = mean_rate(rates, flagged_rates(model.dq).reshape(rates.shape))
+        return mean_difference(model.data, flags)
+    rates = model.data.reshape(-1, *model.data.shape[-2:])
+    return mean_rate(rates, flagged_rates(model.dq).reshape(rates.shape))
+
+
+def _own_mask(scene, readout):
+    """Background of the scene."""
     options = SceneMaskOptions(
         stripe_axis=1 if abs(readout.fast_axis) == 1 else 0, n_outputs=readout.n_outputs
     )
-    return ~find_scene_mask(image, options=options).mask
+    return ~find_scene_mask(scene, options=options).mask
 
 
 def _add_variance(model, variance):
