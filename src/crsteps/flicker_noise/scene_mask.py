@@ -28,8 +28,9 @@ NOISE_BOX = 64
 FEWEST_LINE_PIXELS = 8
 LINE_NEIGHBOURS = 31
 LINE_OUTLIER_SIGMA = 5.0
-# Wide filters see values clipped here, or the core of a star would fill the whole filter.
-WIDE_FILTER_CLIP = 4.0
+# Wide filters do not see what is brighter than this in the narrowest one, in units of the white
+# noise: it would fill them far beyond its edge. Fainter wings of a source help to find the next.
+FAINT = 2.0
 # Radii in pixels to which the surroundings of bright pixels are masked.
 GROWTH_RADII = (4, 6, 8, 12, 16, 24, 32, 48)
 # Lines per block in which some background must remain.
@@ -70,8 +71,8 @@ class SceneMaskOptions:
     stripe_axis: int = 1
     n_outputs: int = 1
     fwhm: tuple[float, ...] = (2.5, 6.0, 12.0)
-    seed_sigma: float = 3.5
-    grow_sigma: float = 2.0
+    seed_sigma: float = 4.0
+    grow_sigma: float = 1.75
     sky_box: int = 64
     growth_scale: float = 1.5
     dilation: int = 1
@@ -150,12 +151,17 @@ def find_scene_mask(image, *, sigma=None, missing=None, options=None):
     lines = _lines_first(image, options)
     usable = np.ascontiguousarray(_lines_first(usable, options))
     values = np.where(usable, lines, 0).astype(np.float32)
+    background = usable & ~_first_look(values, usable, options)
     if sigma is None:
-        sigma = white_noise(values, usable)
+        sigma = white_noise(values, background)
     else:
         sigma = np.broadcast_to(np.asarray(sigma, dtype=np.float32), image.shape)
         sigma = _lines_first(sigma, options)
-    mask, filter_noise = _mask_lines(values, usable, sigma, options)
+    signal = _flatten(values, background, options)
+    usable &= sigma > 0
+    np.divide(signal, sigma, out=signal, where=usable)
+    signal[~usable] = 0
+    mask, filter_noise = _mask_signal(signal, usable, background & usable, options)
     return SceneMask(
         mask=np.ascontiguousarray(_lines_first(mask, options)),
         sigma=np.ascontiguousarray(_lines_first(sigma, options)),
@@ -169,28 +175,35 @@ def _lines_first(array, options):
     return array if options.stripe_axis == 1 else array.T
 
 
-def _mask_lines(values, usable, sigma, options):
-    """Mask of an image whose stripes run along its last axis, and the noise of the filters."""
-    background = usable & _first_look(values, usable, options)
-    offsets = line_offsets(values, background, n_outputs=options.n_outputs)
-    sky = _coarse_sky(values - offsets, background, options)
-    offsets = line_offsets(values - sky, background, n_outputs=options.n_outputs)
-    valid = usable & (sigma > 0)
-    signal = np.zeros_like(values)
-    np.divide(values - sky - offsets, sigma, out=signal, where=valid)
-    background &= valid
+def _mask_signal(signal, usable, background, options):
+    """Mask of a flat image in units of its white noise, and the noise of the filters."""
     if not background.any():
         return np.ones_like(usable), (np.nan,) * len(options.fwhm)
-    significance, brightness, filter_noise = _filter(signal, background, options)
+    significance = np.zeros_like(signal)
+    filter_noise = []
+    brightness = _filter(signal, options.fwhm[0])
+    faint = np.where(brightness < FAINT, signal, 0)
+    for fwhm in options.fwhm:
+        filtered = _filter(faint, fwhm) if filter_noise else brightness
+        noise = SIGMA_PER_MAD * float(np.median(filtered[background]))
+        filter_noise.append(noise)
+        np.maximum(significance, filtered / np.float32(noise or 1), out=significance)
     mask = grow_seeds(significance > options.seed_sigma, significance > options.grow_sigma)
     mask |= _surroundings(brightness, mask, options)
-    mask = dilate(mask, options.dilation) | ~valid
-    _give_back(mask, valid, significance, options)
-    return mask, filter_noise
+    mask = dilate(mask, options.dilation) | ~usable
+    _give_back(mask, usable, significance, options)
+    return mask, tuple(filter_noise)
+
+
+def _flatten(values, background, options):
+    """Image without sky and line offsets."""
+    offsets = line_offsets(values, background, n_outputs=options.n_outputs)
+    sky = _coarse_sky(values - offsets, background, options)
+    return values - sky - line_offsets(values - sky, background, n_outputs=options.n_outputs)
 
 
 def _first_look(values, usable, options):
-    """Background pixels, roughly: clipped against medians of boxes of a binned image."""
+    """Bright scene, roughly: outliers from the medians of boxes of a binned image."""
     offsets = line_offsets(values, usable, n_outputs=options.n_outputs)
     coarse, coarse_usable = _bin_means(values - offsets, usable)
     box = max(options.sky_box // COARSE_BIN, 2)
@@ -199,7 +212,7 @@ def _first_look(values, usable, options):
     # The noise is common to all boxes: one full of sources would hide them in its own.
     noise = SIGMA_PER_MAD * np.median(deviation[coarse_usable]) if coarse_usable.any() else 0.0
     scene = coarse_usable & (deviation > 3 * noise)
-    return ~_enlarge(dilate(scene, 1), values.shape)
+    return _enlarge(dilate(scene, 1), values.shape)
 
 
 def _coarse_sky(values, background, options):
@@ -326,40 +339,14 @@ def _enlarge(coarse, shape, factor=COARSE_BIN):
     return coarse.repeat(factor, axis=0).repeat(factor, axis=1)[: shape[0], : shape[1]]
 
 
-def _filter(signal, background, options):
-    """
-    Filter an image in units of its white noise at all scales.
-
-    Returns
-    -------
-    significance : ndarray of float32
-        The largest of the scales, absolute, in units of the noise of the filtered image.
-    brightness : ndarray of float32
-        Absolute image in the narrowest filter, in units of the white noise.
-    filter_noise : tuple of float
-        Noise of the filtered images.
-    """
-    significance = None
-    filter_noise = []
-    for fwhm in options.fwhm:
-        wide = significance is not None
-        values = np.clip(signal, -WIDE_FILTER_CLIP, WIDE_FILTER_CLIP) if wide else signal
-        # A bin of a third of the filter's width costs hardly any signal.
-        factor = COARSE_BIN if fwhm >= 3 * COARSE_BIN else 2 if fwhm >= 6 else 1
-        if factor > 1:
-            values = _bin_sums(values, factor) / np.float32(factor**2)
-        filtered = ndimage.gaussian_filter(
-            values, fwhm / FWHM_PER_SIGMA / factor, mode="constant", truncate=3
-        )
-        filtered = np.abs(_enlarge(filtered, signal.shape, factor) if factor > 1 else filtered)
-        noise = SIGMA_PER_MAD * float(np.median(filtered[background]))
-        filter_noise.append(noise)
-        scaled = filtered / np.float32(noise) if noise > 0 else filtered
-        if wide:
-            np.maximum(significance, scaled, out=significance)
-        else:
-            significance, brightness = scaled, filtered
-    return significance, brightness, tuple(filter_noise)
+def _filter(signal, fwhm):
+    """Absolute value of an image smoothed by a Gaussian."""
+    # A bin of a third of the filter's width costs hardly any signal.
+    factor = COARSE_BIN if fwhm >= 3 * COARSE_BIN else 2 if fwhm >= 6 else 1
+    values = _bin_sums(signal, factor) / np.float32(factor**2) if factor > 1 else signal
+    width = fwhm / FWHM_PER_SIGMA / factor
+    values = np.abs(ndimage.gaussian_filter(values, width, mode="constant", truncate=3))
+    return _enlarge(values, signal.shape, factor) if factor > 1 else values
 
 
 def _surroundings(brightness, mask, options):
