@@ -16,7 +16,7 @@ import argparse
 import json
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,9 @@ from crsteps.simulation import flicker_ramps
 
 SEED = 20260301
 APERTURE = 5
+# Side of the box in which the sky around a source is measured, and the least share of it that must
+# be sky.
+SKY_BOX, LEAST_SKY = 41, 0.1
 RUNNER = Path(__file__).with_name("run_flicker_step.py")
 OURS, JWST, SNOWBLIND = "crsteps", "jwst", "snowblind"
 STEPS = {
@@ -219,29 +222,42 @@ def mean_slope(data):
 
 
 def source_bias(ramps, error, good):
-    """Error of the light of sources in per cent: in apertures, or on the pixels of spectra."""
+    """
+    Error of the light of sources in per cent: in apertures, or on the pixels of spectra.
+
+    What photometry would take for the sky around is no error of the light: it is subtracted. Stars
+    and galaxies of 200 to 2000 DN per group are faint; the pixels of spectra are where there is
+    less than three standard deviations of the white noise of a difference.
+    """
     light = ramps.scene.sources
-    figures = {}
+    around = (good & ~ramps.scene_mask).astype(np.float64)
+    share = uniform_filter(around, SKY_BOX)
+    sky = uniform_filter(error * around, SKY_BOX) / np.maximum(share, LEAST_SKY)
+    error, good = error - sky, good & (share > LEAST_SKY)
     if len(ramps.scene.catalogue):
-        x, y, flux = ramps.scene.catalogue.T
-        edge = APERTURE // 2
-        ny, nx = light.shape
-        inside = (x > edge) & (x < nx - 1 - edge) & (y > edge) & (y < ny - 1 - edge)
-        at = np.rint(y[inside]).astype(int), np.rint(x[inside]).astype(int)
-        usable = ~maximum_filter(~good, APERTURE)[at]
-        relative = 100 * (uniform_filter(error, APERTURE) / uniform_filter(light, APERTURE))[at]
-        flux = flux[inside]
-        bins = {"faint": (flux >= 100) & (flux < 1000), "bright": flux >= 1000}
-        for name, chosen in bins.items():
-            values = relative[chosen & usable]
-            figures[name] = float(values.mean())
-            figures[f"{name}_error"] = float(values.std() / np.sqrt(values.size))
-        return figures
+        return aperture_bias(ramps.scene.catalogue, light, error, good)
+    figures = {}
     level = light / ramps.white_sigma
     for name, chosen in {"faint": (level > 0.1) & (level < 3), "bright": level >= 3}.items():
         chosen &= good
         if chosen.any():
             figures[name] = float(100 * error[chosen].sum() / light[chosen].sum())
+    return figures
+
+
+def aperture_bias(catalogue, light, error, good):
+    """Error of the light in square apertures around stars and galaxies in per cent, and its s.e."""
+    x, y, flux = catalogue.T
+    edge, (ny, nx) = APERTURE // 2, light.shape
+    inside = (x > edge) & (x < nx - 1 - edge) & (y > edge) & (y < ny - 1 - edge)
+    at = np.rint(y[inside]).astype(int), np.rint(x[inside]).astype(int)
+    flux, usable = flux[inside], ~maximum_filter(~good, APERTURE)[at]
+    relative = 100 * uniform_filter(error, APERTURE)[at] / uniform_filter(light, APERTURE)[at]
+    figures = {}
+    for name, chosen in {"faint": (flux >= 200) & (flux < 2000), "bright": flux >= 2000}.items():
+        values = relative[chosen & usable]
+        figures[name] = float(values.mean())
+        figures[f"{name}_error"] = float(values.std() / np.sqrt(values.size))
     return figures
 
 
@@ -374,6 +390,16 @@ def white_table(results):
         yield f"| {method} | {f['bg']:.4f} | {' | '.join(f'{rise:+.4f}' for rise in rises)} "
 
 
+def nebula_table(results, without):
+    """Lines of the table of the nebula's light that methods take; noise cancels in it."""
+    yield "| method | change of the nebula's surface brightness, seed by seed, DN per group "
+    yield "| --- " * 2
+    for method, outcomes in results.items():
+        pairs = zip(outcomes, without[method], strict=True)
+        taken = [a.figures["nebula_bias"] - b.figures["nebula_bias"] for a, b in pairs]
+        yield f"| {method} | {', '.join(f'{value:+.3f}' for value in taken)} "
+
+
 # --- the script -------------------------------------------------------------------------------
 
 
@@ -396,7 +422,7 @@ def run_preset(preset, arguments, folder, seeds, *, methods, **changes):
                 continue
             cleaned, cost = run_method(method, files, folder, pythons)
             outcome = Outcome(judge(ramps, cleaned), cost)
-            print(f"  {preset} {seed} {name}: {cost}", file=sys.stderr, flush=True)
+            print(f"  {preset} {seed} {name}: {outcome}", file=sys.stderr, flush=True)
             results.setdefault(name, []).append(outcome)
     return results
 
@@ -415,6 +441,11 @@ def main():
     parser.add_argument("--presets", nargs="+", choices=HEADERS, default=list(HEADERS))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", type=int, default=2, help="number of exposures of each preset")
+    parser.add_argument(
+        "--paired-nebula",
+        action="store_true",
+        help="run again without the nebula, to tell its light from noise: twice the time",
+    )
     parser.add_argument("--white-seeds", type=int, default=1, help="0: no table of white noise")
     arguments = parser.parse_args()
     # The cost of doing nothing, and its residual, are the unit of the others.
@@ -429,6 +460,14 @@ def main():
                 for table in (residual_table(preset, results), cost_table(results)):
                     show(table)
                 show(target_table(preset, results))
+                scene = getattr(flicker_ramps, preset)().scene
+                if scene.nebula and arguments.paired_nebula:
+                    # Too faint to see, but the random numbers are drawn as before.
+                    dark = replace(scene, nebula=1e-6)
+                    without = run_preset(
+                        preset, arguments, folder, seeds, methods=methods, scene=dark
+                    )
+                    show(nebula_table(results, without))
             if arguments.white_seeds:
                 white = range(SEED + 100, SEED + 100 + arguments.white_seeds)
                 silent = dict.fromkeys(("common_rms", "independent_rms", "alternating_rms"), 0.0)
