@@ -5,7 +5,8 @@ The stripes must not make the mask, nor may the mask cut the stripes: line offse
 are removed by medians, the sky by `smooth_sky`; sources are found by matched filters of several
 widths whose noise is measured on the filtered images themselves, stripes included. Everything
 depends on absolute values only, so negative traces of nod subtraction are found like positive
-ones.
+ones. Light that fills most of the field on the scale of the sky (the slices of an integral-field
+unit) is not told from sky: such regions come from the geometry.
 """
 
 from dataclasses import dataclass, field
@@ -123,7 +124,7 @@ def find_scene_mask(image, *, sigma=None, missing=None, options=None):
         Slope image or mean of group differences, stripes included.
     sigma : float or ndarray, shape (ny, nx), optional
         White noise of a pixel; measured on differences of pixels of the same line when not given.
-        Only its relative values matter for detection.
+        Only its relative values matter for detection; pixels with 0 or NaN are masked.
     missing : ndarray of bool, shape (ny, nx), optional
         Pixels not to use; pixels that are not finite never are.
     options : SceneMaskOptions, optional
@@ -154,6 +155,9 @@ def find_scene_mask(image, *, sigma=None, missing=None, options=None):
     background = usable & ~_first_look(values, usable, options)
     if sigma is None:
         sigma = white_noise(values, background)
+        if not sigma.any():
+            # Without noise there is no scale of it: the unit of the image has to do.
+            sigma = np.ones_like(sigma)
     else:
         sigma = np.broadcast_to(np.asarray(sigma, dtype=np.float32), image.shape)
         sigma = _lines_first(sigma, options)
@@ -197,18 +201,23 @@ def _mask_signal(signal, usable, background, options):
 
 def _flatten(values, background, options):
     """Image without sky and line offsets."""
-    offsets = line_offsets(values, background, n_outputs=options.n_outputs)
-    sky = _coarse_sky(values - offsets, background, options)
-    return values - sky - line_offsets(values - sky, background, n_outputs=options.n_outputs)
+    # The sky comes first: line offsets would take the mean of a nebula over each output, and leave
+    # steps between the outputs that no smooth sky follows.
+    offsets = np.float32(0)
+    for _ in range(2):
+        sky = _coarse_sky(values - offsets, background, options)
+        offsets = line_offsets(values - sky, background, n_outputs=options.n_outputs)
+    return values - sky - offsets
 
 
 def _first_look(values, usable, options):
     """Bright scene, roughly: outliers from the medians of boxes of a binned image."""
-    offsets = line_offsets(values, usable, n_outputs=options.n_outputs)
-    coarse, coarse_usable = _bin_means(values - offsets, usable)
     box = max(options.sky_box // COARSE_BIN, 2)
-    centre = _box_medians(coarse, coarse_usable, box)
-    deviation = np.abs(coarse - centre)
+    coarse, coarse_usable = _bin_means(values, usable)
+    flat = values - _enlarge(_box_medians(coarse, coarse_usable, box), values.shape)
+    flat -= line_offsets(flat, usable, n_outputs=options.n_outputs)
+    coarse, _ = _bin_means(flat, usable)
+    deviation = np.abs(coarse - _box_medians(coarse, coarse_usable, box))
     # The noise is common to all boxes: one full of sources would hide them in its own.
     noise = SIGMA_PER_MAD * np.median(deviation[coarse_usable]) if coarse_usable.any() else 0.0
     scene = coarse_usable & (deviation > 3 * noise)
