@@ -45,7 +45,8 @@ def test_an_exposure_left_out_is_predicted_by_the_others(sprat, left_out):
     assert abs(residual[~mask].mean()) < 0.05
     assert residual[~mask].std() == pytest.approx(1, abs=0.05)
     assert np.count_nonzero(np.abs(residual[~mask]) > 5) <= 3
-    assert np.count_nonzero(residual[mask] > 5) > 0.5 * mask.sum() > 20
+    assert mask.sum() > 10
+    assert np.count_nonzero(residual[mask] > 5) > 0.7 * mask.sum()
 
 
 def test_sprat_from_files_to_products(real_data, tmp_path):

@@ -336,12 +336,19 @@ def _bin_means(values, usable, factor=COARSE_BIN):
     """Mean of the usable pixels of each bin, and where at least half of the pixels are usable."""
     total = _bin_sums(np.where(usable, values, 0), factor)
     n_used = _bin_sums(usable.astype(np.float32), factor)
-    return total / np.maximum(n_used, 1), n_used >= 0.5 * _bin_sums(np.ones_like(values), factor)
+    n_inside = [np.minimum(factor, size - np.arange(0, size, factor)) for size in values.shape]
+    return total / np.maximum(n_used, 1), n_used >= 0.5 * np.outer(*n_inside)
 
 
 def _bin_sums(values, factor, function=np.add):
-    starts = [np.arange(0, size, factor) for size in values.shape]
-    return function.reduceat(function.reduceat(values, starts[0], axis=0), starts[1], axis=1)
+    """Sums, or another reduction of which 0 is the neutral element, of square bins."""
+    margins = [(0, -size % factor) for size in values.shape]
+    if np.any(margins):
+        values = np.pad(values, margins)
+    n_y, n_x = (size // factor for size in values.shape)
+    # Whole rows first: they are long enough to be vectorised.
+    rows = function.reduce(values.reshape(n_y, factor, -1), axis=1)
+    return function.reduce(rows.reshape(n_y, n_x, factor), axis=2)
 
 
 def _enlarge(coarse, shape, factor=COARSE_BIN):

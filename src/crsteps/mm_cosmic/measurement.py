@@ -24,9 +24,16 @@ _ITERATIONS = 3
 _SIGNIFICANCE = 4.0
 # Median of the square of a standard normal variable.
 _CHI2_MEDIAN = 0.4549364
+# A squared difference of more variances than this is no noise (probability 8e-6).
+_LARGEST_CHI2 = 20.0
+# Part of the bright bins whose excess the extra variance is to cover, how many there must be, and
+# the signal squared over the variance from which a bin is bright.
+_COVERED, _FEWEST_BRIGHT_BINS, _BRIGHT = 0.85, 3, 25.0
 # Error of a variance from the median of n squares, in units of itself and 1 / sqrt(n).
 _MEDIAN_ERROR = 2.33
 _FEWEST_IN_BIN = 60
+# The same for the extra variance, where the brightest pixels of a few stars matter most.
+_FEWEST_BRIGHT = 12
 # Read variance and gain with a larger relative error are not compared with the given ones.
 _LARGEST_NOISE_ERROR = 0.15
 # Differences of pairs of exposures that are looked at for the extra variance.
@@ -244,19 +251,26 @@ def _extra_variance(bands, model, *, adapt):
     n_pixels = sum(stack[0].size for stack, _ in bands)
     step = max(1, n_pixels * int(model.usable.sum()) // SAMPLES)
     samples = [_pair_samples(stack, noise, model, step) for stack, noise in bands]
-    columns, excess, weight = _binned_excess(np.concatenate(samples, axis=1))
-    if excess.size == 0:
-        return model
-    read_noise_ratio, gain_ratio = _noise_check(columns, excess, weight)
+    samples = np.concatenate(samples, axis=1)
+    read_noise_ratio, gain_ratio = _noise_check(*_common_bins(samples, fewest=_FEWEST_IN_BIN)[:3])
     model = replace(model, read_noise_ratio=read_noise_ratio, gain_ratio=gain_ratio)
     if not adapt:
         return model
-    relative, *gradient = _significant_excess(columns[2:], excess, weight)
+    columns, excess, weight = _binned_excess(samples)
+    if excess.size == 0:
+        return model
+    # Equal exposures get no extra variance unless it is significant; in others a term that is too
+    # small to be sure of still costs less than false pixels.
+    needed = _SIGNIFICANCE if model.is_equal else 0.0
+    coefficients = _significant_excess(columns[2:], excess, weight, needed)
+    if not model.is_equal:
+        coefficients = _cover_misfit(coefficients, columns, excess, weight)
+    relative, *gradient = coefficients
     return replace(model, relative_variance=relative, gradient_variance=tuple(gradient))
 
 
-def _significant_excess(columns, excess, weight):
-    """Fit the excess of the variance with those columns that are significant."""
+def _significant_excess(columns, excess, weight, needed):
+    """Fit the excess of the variance with those columns whose significance is the one needed."""
     result = [0.0] * len(columns)
     # In units of its error; where a scene has no gradients, only rounding is left of them.
     free = [i for i, column in enumerate(columns) if np.max(column * weight) > 1e-3]
@@ -266,12 +280,31 @@ def _significant_excess(columns, excess, weight):
         inverse = np.linalg.pinv(design.T @ design, hermitian=True)
         significance = coefficients / (_MEDIAN_ERROR * np.sqrt(np.diag(inverse)))
         least = int(np.argmin(significance))
-        if significance[least] > _SIGNIFICANCE:
+        if significance[least] >= needed:
             for column, coefficient in zip(free, coefficients, strict=True):
                 result[column] = float(coefficient)
             break
         del free[least]
     return result
+
+
+def _cover_misfit(coefficients, columns, excess, weight):
+    """
+    Raise the extra variance where the three terms do not describe the differences.
+
+    Seeing that changes, for one, makes the cores of stars differ where the gradient is zero. In
+    most bins, each of equal importance, the extra variance is to reach the excess less its error.
+    """
+    # Bright bins only: in faint ones a scene that is too low and a large difference may have the
+    # same cosmic ray as their cause.
+    bright = columns[2] > _BRIGHT * (columns[0] + columns[1])
+    if bright.sum() < _FEWEST_BRIGHT_BINS:
+        return coefficients
+    columns, excess, weight = columns[2:, bright], excess[bright], weight[bright]
+    sure = excess - _MEDIAN_ERROR / weight
+    missing = (sure - np.asarray(coefficients) @ columns) / columns.sum(axis=0)
+    more = max(0.0, float(np.quantile(missing, _COVERED)))
+    return [coefficient + more for coefficient in coefficients]
 
 
 def _pair_samples(stack, noise, model, step):
@@ -306,33 +339,63 @@ def _pair_samples(stack, noise, model, step):
 
 def _binned_excess(samples):
     """
-    Medians of squared differences in bins of signal and gradients.
+    Medians of squared differences in bins of signal and gradients, without cosmic rays.
 
     Returns the five columns (read, Poisson, signal squared, gradients squared) at each bin,
     the excess of the variance over read and Poisson, and the weight (reciprocal error).
     """
-    difference, columns = samples[0], samples[1:]
-    noise = columns[0] + columns[1]
+    *common, left, largest = _common_bins(samples, fewest=_FEWEST_BRIGHT, without_hits=True)
+    # Rare combinations, the cores of a few stars, are put together by the largest of the three.
+    *rare, _ = _bin_medians(
+        samples[:, left], largest[left], fewest=_FEWEST_BRIGHT, without_hits=True
+    )
+    return tuple(np.concatenate(pair, axis=-1) for pair in zip(common, rare, strict=True))
+
+
+def _common_bins(samples, *, fewest, without_hits=False):
+    """Bins of signal and gradients; also the samples in too small ones, and a coarser key."""
     edges = np.geomspace(0.03, 3e4, 25)
-    key = np.zeros(difference.size, dtype=np.int64)
-    for column in columns[2:]:
-        key = key * 32 + np.digitize(column / noise, edges)
-    order = np.lexsort((difference, key))
-    sorted_key = key[order]
+    digits = [np.digitize(column / (samples[1] + samples[2]), edges) for column in samples[3:]]
+    key = (digits[0] * 32 + digits[1]) * 32 + digits[2]
+    return *_bin_medians(samples, key, fewest=fewest, without_hits=without_hits), np.max(
+        digits, axis=0
+    )
+
+
+def _bin_medians(samples, key, *, fewest, without_hits):
+    """
+    Medians of squared differences of the samples with one key.
+
+    Returns the mean columns, the excess of the median as a variance, its weight, and which
+    samples are in bins that have too few.
+    """
+    if key.size == 0:
+        return np.empty((5, 0)), np.empty(0), np.empty(0), np.empty(0, dtype=int)
+    # In units of the expected variance, which is not the same for all samples of a bin.
+    relative = samples[0] / (samples[1] + samples[2])
+    order = np.lexsort((relative, key))
+    ordered, sorted_key, relative = samples[:, order], key[order], relative[order]
     starts = np.flatnonzero(np.r_[True, sorted_key[1:] != sorted_key[:-1]])
-    sizes = np.diff(np.r_[starts, sorted_key.size])
-    # The median of squared differences: cosmic rays in a few per cent of the pixels do not move it.
-    middle = difference[order][starts + sizes // 2] / _CHI2_MEDIAN
-    means = np.array([np.add.reduceat(column[order], starts) / sizes for column in columns])
-    kept = sizes >= _FEWEST_IN_BIN
-    means, middle, sizes = means[:, kept], middle[kept], sizes[kept]
+    sizes = np.diff(np.r_[starts, key.size])
+    middle = relative[starts + sizes // 2]
+    if without_hits:
+        # Cosmic rays in a few per cent of the pixels raise a median by as much.
+        limit = np.repeat(_LARGEST_CHI2 / _CHI2_MEDIAN * middle, sizes)
+        n_clean = np.add.reduceat((relative <= limit).astype(int), starts)
+        middle = relative[starts + n_clean // 2]
+    kept = sizes >= fewest
+    sums = np.array([np.add.reduceat(column, starts) for column in ordered[1:]])
+    means, sizes_kept = (sums / sizes)[:, kept], sizes[kept]
     expected = means[0] + means[1]
-    weight = np.sqrt(sizes) / np.maximum(middle, expected)
-    return means, middle - expected, weight
+    measured = middle[kept] / _CHI2_MEDIAN * expected
+    weight = np.sqrt(sizes_kept) / np.maximum(measured, expected)
+    return means, measured - expected, weight, order[np.repeat(~kept, sizes)]
 
 
 def _noise_check(columns, excess, weight):
     """Measured over given read noise and gain; NaN for what the samples do not tell."""
+    if excess.size == 0:
+        return float("nan"), float("nan")
     measured = excess + columns[0] + columns[1]
     design = (columns[:2] * weight).T
     coefficients, _ = nnls(design, measured * weight)
