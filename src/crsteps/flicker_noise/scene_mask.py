@@ -43,7 +43,7 @@ class SceneMaskOptions:
     """
     Options of `find_scene_mask`.
 
-    Parameters
+    Attributes
     ----------
     stripe_axis : int
         Array axis along which a stripe runs: 1 if rows are the fast axis (NIRCam), 0 if columns
@@ -95,7 +95,7 @@ class SceneMask:
     """
     Result of `find_scene_mask`.
 
-    Parameters
+    Attributes
     ----------
     mask : ndarray of bool, shape (ny, nx)
         True on sources, on their wings and at missing pixels.
