@@ -18,20 +18,20 @@ def demo(tmp_path_factory):
 
 
 def test_most_hits_are_found_and_few_others(demo):
-    _, masks, _ = demo
+    _, masks, _, _ = demo
     assert len(masks) == 4
     assert np.all(masks["found"] > 0.85)
     assert np.all(masks["of the flagged right"] > 0.85)
 
 
 def test_cleaned_images_are_nearly_as_good_as_without_cosmic_rays(demo):
-    _, _, images = demo
+    _, _, images, _ = demo
     for row in images:
         assert row["meancr2"] < 1.1 * row["mean without cosmic rays"] < row["median"]
 
 
 def test_tables_and_figures_are_in_the_folder(demo):
-    folder, masks, _ = demo
+    folder, masks, _, _ = demo
     written = Table.read(folder / "masks.ecsv")
     assert list(written["found"]) == list(masks["found"])
     for name in ("equal", "unequal"):
@@ -41,3 +41,11 @@ def test_tables_and_figures_are_in_the_folder(demo):
         assert "1 false pixels expected" in (folder / name / "run.log").read_text()
         hit = fits.getval(products / "exposure_crmasks.fits", "NPMASKED", "MEDIANCR")
         assert hit > 0
+
+
+def test_most_flicker_noise_is_removed(demo):
+    folder, _, _, flicker = demo
+    background = flicker[list(flicker["pixels"]).index("background")]
+    assert background["after [DN]"] < 0.75 * background["before [DN]"]
+    assert (folder / "flicker" / "flicker_noise.png").stat().st_size > 10_000
+    assert (folder / "flicker" / "ramp_scene_flicker_noise.fits").is_file()

@@ -15,6 +15,7 @@ from crsteps.simulation.fibre_spectrograph import (
 )
 from crsteps.simulation.fits_exposures import write_fits_exposures
 from crsteps.simulation.scoring import rms_error, score_masks
+from crsteps.verification.demo_flicker import run_flicker_demo
 
 SEED = 20260801
 BIAS = 100.0  # ADU: the noise around zero signal is not cut off in unsigned integers
@@ -34,7 +35,8 @@ def run_demo(output_dir, *, shape=(512, 512)):
     Simulate exposures, mask and combine them, and compare with the truth.
 
     Two sets of three exposures of a fibre spectrograph are made, one of equivalent exposures and
-    one in which flux, position and the fibres' throughput differ.
+    one in which flux, position and the fibres' throughput differ; and a near-infrared ramp with
+    flicker noise.
 
     Parameters
     ----------
@@ -45,9 +47,9 @@ def run_demo(output_dir, *, shape=(512, 512)):
 
     Returns
     -------
-    masks, images : astropy.table.Table
-        Masks against truth, and noise of the combined images. They are printed, and written as
-        ``masks.ecsv`` and ``combined.ecsv``.
+    masks, images, flicker : astropy.table.Table
+        Masks against truth, noise of the combined images, and flicker noise before and after.
+        They are printed, and written as ``masks.ecsv``, ``combined.ecsv`` and ``flicker.ecsv``.
     """
     folder = Path(output_dir).resolve()
     masks, images = [], []
@@ -62,8 +64,14 @@ def run_demo(output_dir, *, shape=(512, 512)):
         images.append(_image_row(name, truth, products))
         _draw(truth, result, products)
         print(f"{name} exposures: figures, masks and combined images in {products}")
-    tables = Table(rows=masks), Table(rows=images)
-    for file_name, table in zip(("masks.ecsv", "combined.ecsv"), tables, strict=True):
+    flicker_folder = folder / "flicker"
+    flicker_folder.mkdir(parents=True, exist_ok=True)
+    with _logged_to(flicker_folder / "run.log"):
+        flicker = run_flicker_demo(flicker_folder, shape=shape)
+    print(f"ramp with flicker noise: cleaned ramp and figure in {flicker_folder}")
+    tables = Table(rows=masks), Table(rows=images), flicker
+    names = ("masks.ecsv", "combined.ecsv", "flicker.ecsv")
+    for file_name, table in zip(names, tables, strict=True):
         table.write(folder / file_name, format="ascii.ecsv", overwrite=True)
     _print_tables(*tables)
     print(f"\nEverything is in {folder}")
@@ -157,7 +165,7 @@ def _draw(truth, result, products):
     )
 
 
-def _print_tables(masks, images):
+def _print_tables(masks, images, flicker):
     print("\nMasks against the truth (hit: charge above 3 sigma of the noise)")
     _print_table({name: [form.format(v) for v in masks[name]] for name, form in _COLUMNS.items()})
     print("\nRms difference of the combined images from the scene without noise [electrons]")
@@ -165,6 +173,13 @@ def _print_tables(masks, images):
         {
             name: [v if name == "exposures" else f"{v:.2f}" for v in images[name]]
             for name in images.colnames
+        }
+    )
+    print("\nRms of the flicker noise in the differences of groups of the ramp")
+    _print_table(
+        {
+            name: [v if name == "pixels" else f"{v:.2f}" for v in flicker[name]]
+            for name in flicker.colnames
         }
     )
 
