@@ -165,7 +165,19 @@ class MMCosmicStep(CrStep):
         return inputs
 
     def save_model(self, model, *args, **kwargs):
-        """Save a flagged exposure, if they are wanted."""
+        """
+        Save a flagged exposure, if they are wanted.
+
+        Parameters
+        ----------
+        model, *args, **kwargs
+            As in `stpipe.Step`.
+
+        Returns
+        -------
+        str or list of str or None
+            Path of the file.
+        """
         return super().save_model(model, *args, **kwargs) if self.save_flagged else None
 
 
