@@ -28,6 +28,7 @@ def run_flicker_demo(folder, *, shape=(512, 512)):
         Rms of the flicker noise in the differences of groups, before and after, on background
         and sources.
     """
+    from crsteps.flicker_noise.figures import plot_cleaning
     from crsteps.flicker_noise.step import SceneFlickerNoiseStep
 
     preset = nircam_full()
@@ -43,7 +44,8 @@ def run_flicker_demo(folder, *, shape=(512, 512)):
         str(path), save_results=True, output_dir=str(folder), configure_log=False
     )
     noise = [_noise_left(truth, data) for data in (truth.data, cleaned.data)]
-    _draw(truth, cleaned.data, folder / "flicker_noise.png")
+    before, after = (np.diff(data[0], axis=0)[1] for data in (truth.data, cleaned.data))
+    plot_cleaning(folder / "flicker_noise.png", before=before, after=after)
     return Table(
         rows=[
             {"pixels": name, "before [DN]": before, "after [DN]": after}
@@ -71,27 +73,3 @@ def _noise_left(truth, data):
     removed = np.diff(truth.data - data, axis=1)
     left = np.diff(truth.flicker, axis=1) - removed
     return left[..., ~truth.scene_mask].std(), left[..., truth.scene_mask].std()
-
-
-def _draw(truth, cleaned, path):
-    """Draw a difference of groups before and after, and what was removed."""
-    from matplotlib.figure import Figure
-
-    before, after = (np.diff(data[0], axis=0)[1] for data in (truth.data, cleaned))
-    figure = Figure(figsize=(13, 4.6), layout="constrained")
-    centre = np.median(before)
-    for axes, (title, image, middle, half) in zip(
-        figure.subplots(1, 3),
-        (
-            ("difference of two groups", before, centre, 20),
-            ("cleaned", after, centre, 20),
-            ("flicker noise removed", before - after, 0, 8),
-        ),
-        strict=True,
-    ):
-        shown = axes.imshow(
-            image, origin="lower", cmap="gray", vmin=middle - half, vmax=middle + half
-        )
-        axes.set(title=title, xlabel="x [pixel]", ylabel="y [pixel]")
-        figure.colorbar(shown, ax=axes, label="DN", shrink=0.85)
-    figure.savefig(path, dpi=110)
