@@ -45,8 +45,7 @@ def test_an_exposure_left_out_is_predicted_by_the_others(sprat, left_out):
     assert abs(residual[~mask].mean()) < 0.05
     assert residual[~mask].std() == pytest.approx(1, abs=0.05)
     assert np.count_nonzero(np.abs(residual[~mask]) > 5) <= 3
-    assert mask.sum() > 10
-    assert np.count_nonzero(residual[mask] > 5) > 0.7 * mask.sum()
+    assert np.count_nonzero(residual[mask] > 5) > max(20, 0.7 * mask.sum())
 
 
 def test_sprat_from_files_to_products(real_data, tmp_path):

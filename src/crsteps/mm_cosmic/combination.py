@@ -9,6 +9,7 @@ from scipy.special import log_ndtr
 from crsteps.mm_cosmic.blocks import ExposureReader, block_slices
 from crsteps.mm_cosmic.equivalence import align_block
 from crsteps.mm_cosmic.last_exposure import fill_from_neighbours
+from crsteps.mm_cosmic.scene import median_of_sorted, sort_exposures
 
 COMBINATIONS = ("mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2")
 CLEANED_COMBINATIONS = frozenset({"mediancr", "meancrt", "meancr", "meancr2"})
@@ -203,8 +204,6 @@ def _replace(common, other, mask):
 
 
 def _nan_median(stack):
-    from crsteps.mm_cosmic.scene import median_of_sorted, sort_exposures
-
     return median_of_sorted(sort_exposures(stack))
 
 
