@@ -140,6 +140,20 @@ def test_irs2_steps_out_every_sixteen_pixels():
     assert ticks[-1] == 511 + 32 * 6
 
 
+def test_irs2_is_the_clock_of_the_jwst_reference_pixel_step():
+    """The mask of normal samples in a raw row, with a tick on either side of the others."""
+    from jwst.refpix.irs2_subtract_reference import make_irs2_mask
+
+    readout = Readout(shape=(2048, 2048), overhead=8, irs2=True)
+    output = make_irs2_mask(3200, 2048, 16, 4)[640:1280]
+    np.testing.assert_array_equal(make_irs2_mask(3200, 2048, 16, 4)[1280:1920], output[::-1])
+    steps = 1 + np.abs(np.diff(output.astype(int), prepend=1))
+    ticks = np.cumsum(steps)[output] - 1
+    np.testing.assert_array_equal(readout.pixel_ticks, ticks)
+    # Frame time of 14.5889 s, of which 714 ticks come after the last row.
+    assert readout.n_ticks + 714 == 1458890
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

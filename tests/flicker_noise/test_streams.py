@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from crsteps.detector.readout import Readout
-from crsteps.flicker_noise.streams import BIN_TICKS, from_streams, row_bins, to_streams
+from crsteps.flicker_noise.streams import (
+    BIN_TICKS,
+    bin_time,
+    from_streams,
+    row_bins,
+    to_streams,
+)
 
 READOUTS = [
     Readout(shape=(12, 128), n_outputs=4, fast_axis=-1, slow_axis=2),
@@ -12,6 +18,22 @@ READOUTS = [
     Readout(shape=(128, 12), n_outputs=4, fast_axis=2, slow_axis=1),
     Readout(shape=(30, 44), n_outputs=1, fast_axis=-2, slow_axis=-1),
 ]
+
+IRS2 = Readout(shape=(5, 4 * 512), n_outputs=4, fast_axis=-1, slow_axis=-2, overhead=8, irs2=True)
+# What the bins of 8 ticks do not fit into.
+ODD = {
+    "odd width": Readout(shape=(86, 9), n_outputs=2, fast_axis=-2, slow_axis=-1),
+    "less than a bin": Readout(shape=(5, 30), n_outputs=1, fast_axis=2, slow_axis=1),
+    "one pixel wide": Readout(shape=(4, 4), n_outputs=4, overhead=0),
+    "32-pixel rows": Readout(shape=(32, 70), n_outputs=1, fast_axis=2, slow_axis=-1),
+    "wide, one output": Readout(shape=(3, 300), n_outputs=1, fast_axis=-1, slow_axis=2),
+    "stripe": Readout(shape=(16, 2048), n_outputs=4, fast_axis=-1, slow_axis=2),
+    "32 outputs": Readout(shape=(6, 32 * 128), n_outputs=32, fast_axis=1, slow_axis=-2),
+    "IRS2": IRS2,
+    "IRS2 of NRS1": Readout(
+        shape=(2048, 3), n_outputs=4, fast_axis=2, slow_axis=1, overhead=8, irs2=True
+    ),
+}
 
 
 @pytest.mark.parametrize("readout", READOUTS)
@@ -74,3 +96,87 @@ def test_alternating_columns_change_into_a_constant():
     demodulated = to_streams(image, np.ones(readout.shape), readout, alternating=True)
     assert not plain.values.any()
     assert (demodulated.values[demodulated.weights > 0] == 1).all()
+
+
+def columns_in_time(readout):
+    """Row, tick in the row and sign of every pixel, in the order of time."""
+    ticks = readout.pixel_ticks
+    rows = np.arange(readout.n_rows)[:, None] + np.zeros_like(ticks)
+    return rows, np.broadcast_to(ticks, rows.shape), np.where(np.arange(ticks.size) % 2, -1, 1)
+
+
+@pytest.mark.parametrize("readout", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("bin_ticks", [4, 8])
+@pytest.mark.parametrize("alternating", [False, True])
+def test_bins_hold_the_pixels_read_in_them(readout, bin_ticks, alternating):
+    """Pixel by pixel, whatever is read when; NaN under the mask."""
+    random = np.random.default_rng(2)
+    image = random.normal(size=readout.shape).astype(np.float32)
+    weights = random.uniform(size=readout.shape) * (random.uniform(size=readout.shape) > 0.4)
+    image[weights == 0] = np.nan
+    streams = to_streams(image, weights, readout, alternating=alternating, bin_ticks=bin_ticks)
+    _, n_bins = row_bins(readout, bin_ticks)
+    assert streams.values.shape == (readout.n_outputs, readout.n_rows * n_bins)
+    row, tick, sign = columns_in_time(readout)
+    place = (row * n_bins + tick // bin_ticks).ravel()
+    outputs = readout.to_outputs(np.nan_to_num(image) * weights), readout.to_outputs(weights)
+    for i, (product, weight) in enumerate(zip(*outputs, strict=True)):
+        product = product * sign if alternating else product
+        length = readout.n_rows * n_bins
+        total, weight = (np.bincount(place, x.ravel(), length) for x in (product, weight))
+        mean = np.divide(total, weight, out=np.zeros(length), where=weight > 0)
+        np.testing.assert_allclose(streams.weights[i], weight, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(streams.values[i], mean, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("readout", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("bin_ticks", [4, 8])
+@pytest.mark.parametrize("alternating", [False, True])
+def test_pixels_are_interpolated_in_their_row(readout, bin_ticks, alternating):
+    _, n_bins = row_bins(readout, bin_ticks)
+    values = np.random.default_rng(3).normal(size=(readout.n_outputs, readout.n_rows * n_bins))
+    image = from_streams(values, readout, alternating=alternating, bin_ticks=bin_ticks)
+    assert image.dtype == np.float32
+    _, tick, sign = columns_in_time(readout)
+    middles = np.arange(n_bins) * bin_ticks + (bin_ticks - 1) / 2
+    for pixels, stream in zip(readout.to_outputs(image), values, strict=True):
+        for samples, ticks, bins in zip(pixels, tick, stream.reshape(-1, n_bins), strict=True):
+            expected = np.interp(ticks, middles, bins) * (sign if alternating else 1)
+            np.testing.assert_allclose(samples, expected, atol=1e-5)
+
+
+def test_irs2_bins_with_reference_pixels_hold_fewer_pixels():
+    """A row of 712 ticks: eight pixels, six ticks without, sixteen pixels, six without, ..."""
+    streams = to_streams(np.ones(IRS2.shape), np.ones(IRS2.shape), IRS2)
+    rows = streams.weights.reshape(4, 5, 89)
+    assert (rows[..., :5] == [8, 2, 8, 6, 4]).all()
+    assert rows[..., :-1].min() == 2
+    assert not rows[..., -1].any()
+    finer = to_streams(np.ones(IRS2.shape), np.ones(IRS2.shape), IRS2, bin_ticks=4)
+    assert not finer.weights.reshape(4, 5, 178)[..., 2].any()
+
+
+@pytest.mark.parametrize("readout", [READOUTS[0], READOUTS[3], IRS2])
+def test_stacks_are_binned_image_by_image(readout):
+    images = np.random.default_rng(4).normal(size=(2, 3, *readout.shape))
+    images[1, 0, 0, 0] = np.nan
+    used = np.isfinite(images)
+    together = to_streams(images, used, readout)
+    back = from_streams(together.values, readout)
+    for index in np.ndindex(2, 3):
+        alone = to_streams(images[index], used[index], readout)
+        np.testing.assert_allclose(together.values[index], alone.values, atol=1e-6)
+        np.testing.assert_array_equal(together.weights[index], alone.weights)
+        np.testing.assert_allclose(back[index], from_streams(alone.values, readout), atol=1e-6)
+
+
+def test_time_of_a_bin():
+    full = Readout(shape=(2048, 2048))
+    assert bin_time(full) == pytest.approx(524e-5 / 66)
+    assert bin_time(IRS2) == pytest.approx(8e-5)
+    assert bin_time(full, bin_ticks=4, pixel_time=5e-6) == pytest.approx(20e-6)
+
+
+def test_images_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match=r"\(4, 9\) do not fit a readout of \(4, 8\)"):
+        to_streams(np.zeros((4, 9)), np.ones((4, 9)), Readout(shape=(4, 8)))
