@@ -89,8 +89,8 @@ def test_constant_and_model_are_those_of_the_jwst_step(noisy):
     image, background_mask = noisy
     theirs = jwst.background_level(image, background_mask.copy(), "median")
     assert background.constant(image, background_mask) == pytest.approx(theirs, rel=1e-6)
-    theirs = jwst.background_level(image.astype(float), background_mask.copy(), "model")
-    np.testing.assert_allclose(background.model(image, background_mask), theirs, rtol=1e-12)
+    theirs = jwst.background_level(image, background_mask.copy(), "model")
+    np.testing.assert_array_equal(background.model(image, background_mask), theirs)
 
 
 @pytest.mark.parametrize(

@@ -110,8 +110,41 @@ def constant(image, background_mask):
     -----
     ``background_method = "median"`` of the jwst step ``clean_flicker_noise``.
     """
-    background = _clip_like_jwst(image, background_mask)
-    return float(np.median(image[background].astype(np.float64))) if background.any() else 0.0
+    level, _ = constant_and_mask(image, background_mask, n_sigma=0)
+    return float(level)
+
+
+def constant_and_mask(image, background_mask, *, n_sigma=2.0):
+    """
+    Clipped median of the background pixels, and those that are left after a second clipping.
+
+    Parameters
+    ----------
+    image, background_mask
+        As for `smooth_sky`.
+    n_sigma : float
+        Second clipping, of the image without the constant; 0 for none.
+
+    Returns
+    -------
+    level : scalar of the type of the image
+        As `constant`; exactly what the jwst step takes off its images.
+    clipped : ndarray of bool, shape (ny, nx)
+        The background mask after both clippings.
+
+    Notes
+    -----
+    Taking off a constant keeps values in order, so that one sorting serves both clippings.
+    """
+    usable = background_mask & np.isfinite(image)
+    values = np.sort(image[usable])
+    values = values[_kept(values, CLIP_SIGMA, CLIP_SIGMA, lower_half_only=True)]
+    if not values.size:
+        return image.dtype.type(0), np.zeros_like(usable)
+    level = _middle(values)
+    if n_sigma > 0:
+        values = values[_kept(values - level, n_sigma, n_sigma, lower_half_only=True)]
+    return level, _between(image, usable, values)
 
 
 def model(image, background_mask, *, box=None):
@@ -128,34 +161,64 @@ def model(image, background_mask, *, box=None):
 
     Returns
     -------
-    ndarray of float64, shape (ny, nx)
-        Background; the constant one if no box holds enough background pixels.
+    ndarray, shape (ny, nx)
+        Background, of the type of the image; the constant one if no box holds enough background
+        pixels.
 
     Notes
     -----
     ``background_method = "model"`` of the jwst step ``clean_flicker_noise``.
+    """
+    background, _ = model_and_mask(image, background_mask, box=box, n_sigma=0)
+    return background
+
+
+def model_and_mask(image, background_mask, *, box=None, n_sigma=2.0):
+    """
+    Low-resolution background, and the background pixels left after a second clipping.
+
+    Parameters
+    ----------
+    image, background_mask, box
+        As for `model`.
+    n_sigma : float
+        Second clipping, of the image without the background; 0 for none.
+
+    Returns
+    -------
+    background : ndarray, shape (ny, nx)
+        As `model`.
+    clipped : ndarray of bool, shape (ny, nx)
+        The background mask after both clippings.
     """
     # photutils is not needed by the other backgrounds.
     from astropy.stats import SigmaClip
     from astropy.utils.exceptions import AstropyUserWarning
     from photutils.background import Background2D, MedianBackground
 
-    background = _clip_like_jwst(image, background_mask)
-    values = image.astype(np.float64)
+    level, clipped = constant_and_mask(image, background_mask, n_sigma=0)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyUserWarning)
-            return Background2D(
-                values,
+            background = Background2D(
+                image,
                 box_size=box or tuple(largest_divisor(size) for size in image.shape),
                 filter_size=(5, 5),
-                mask=~background,
+                mask=~clipped,
                 sigma_clip=SigmaClip(sigma=CLIP_SIGMA, maxiters=CLIP_ITERATIONS),
                 bkg_estimator=MedianBackground(),
             ).background
     except ValueError:
-        level = np.median(values[background]) if background.any() else 0.0
-        return np.full(image.shape, level)
+        background = np.full(image.shape, level)
+    if n_sigma > 0:
+        clipped = clip_to_background(
+            image - background,
+            clipped,
+            sigma_lower=n_sigma,
+            sigma_upper=n_sigma,
+            lower_half_only=True,
+        )
+    return background, clipped
 
 
 def largest_divisor(size):
@@ -202,41 +265,87 @@ def clip_to_background(
     sigma around the median in up to five iterations first.
     """
     usable = background_mask & np.isfinite(image)
-    values = np.sort(image[usable].astype(np.float64))
-    if not values.size:
-        return usable
-    centre, sigma = _clipped_median_and_sigma(values)
-    if lower_half_only:
-        below = values[: np.searchsorted(values, centre, side="right")] - centre
-        centre, sigma = _clipped_median_and_sigma(np.concatenate([below, -below[::-1]]) + centre)
-    low, high = centre - sigma_lower * sigma, centre + sigma_upper * sigma
-    return usable & (image >= low) & (image <= high)
+    values = np.sort(image[usable])
+    kept = values[_kept(values, sigma_lower, sigma_upper, lower_half_only=lower_half_only)]
+    return _between(image, usable, kept)
 
 
-def _clip_like_jwst(image, background_mask):
-    return clip_to_background(
-        image,
-        background_mask,
-        sigma_lower=CLIP_SIGMA,
-        sigma_upper=CLIP_SIGMA,
-        lower_half_only=True,
-    )
+def clipped_statistics(values):
+    """
+    Median and standard deviation of values clipped around their median.
 
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+        Finite values in ascending order; at least one.
 
-def _clipped_median_and_sigma(values):
-    """Median and standard deviation of sorted values clipped around their median."""
-    # Clipping shortens a sorted array at its ends: no further sorting.
+    Returns
+    -------
+    median, sigma : float
+        After clipping at three sigma in up to five iterations.
+    kept : slice
+        The values that are left.
+
+    Notes
+    -----
+    The numbers of ``astropy.stats.sigma_clipped_stats`` with its defaults.
+    """
+    # Clipping shortens a sorted array at its ends: no further sorting. Sums of squares are exact
+    # enough around the median.
+    offset = float(_middle(values))
+    values = values.astype(np.float64) - offset
+    first, last = 0, values.size
     for _ in range(CLIP_ITERATIONS):
-        reach = CLIP_SIGMA * values.std()
-        centre = _middle(values)
-        first = np.searchsorted(values, centre - reach, side="left")
-        last = np.searchsorted(values, centre + reach, side="right")
-        if last - first == values.size:
+        inside = values[first:last]
+        centre, reach = _middle(inside), CLIP_SIGMA * _deviation(inside)
+        low, high = (
+            np.searchsorted(inside, centre - reach),
+            np.searchsorted(inside, centre + reach, side="right"),
+        )
+        first, last = first + low, first + high
+        if last - first == inside.size:
             break
-        values = values[first:last]
-    return _middle(values), values.std()
+    inside = values[first:last]
+    return offset + float(_middle(inside)), _deviation(inside), slice(int(first), int(last))
+
+
+def _kept(values, sigma_lower, sigma_upper, *, lower_half_only):
+    """Slice of sorted values that is within the limits of clipping."""
+    if not values.size:
+        return slice(0, 0)
+    centre, sigma, _ = clipped_statistics(values)
+    if lower_half_only:
+        sigma = _mirrored_deviation(values[: np.searchsorted(values, centre, side="right")], centre)
+    first = np.searchsorted(values, centre - sigma_lower * sigma, side="left")
+    last = np.searchsorted(values, centre + sigma_upper * sigma, side="right")
+    return slice(first, last)
+
+
+def _mirrored_deviation(below, centre):
+    """Clipped standard deviation of sorted values up to a centre and their mirror images."""
+    distance = below.astype(np.float64) - centre
+    for _ in range(CLIP_ITERATIONS):
+        sigma = np.sqrt(distance @ distance / distance.size)
+        inside = distance[np.searchsorted(distance, -CLIP_SIGMA * sigma) :]
+        if inside.size == distance.size:
+            break
+        distance = inside
+    return np.sqrt(distance @ distance / distance.size)
+
+
+def _between(image, usable, values):
+    """Usable pixels from the first to the last of some sorted values."""
+    if not values.size:
+        return np.zeros_like(usable)
+    return usable & (image >= values[0]) & (image <= values[-1])
+
+
+def _deviation(values):
+    mean = values.mean()
+    return float(np.sqrt(max(values @ values / values.size - mean * mean, 0.0)))
 
 
 def _middle(values):
+    """Median of sorted values, rounded as NumPy does it in their type."""
     n = values.size
-    return 0.5 * (values[(n - 1) // 2] + values[n // 2])
+    return (values[(n - 1) // 2] + values[n // 2]) / 2
