@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from crsteps.detector.readout import PIXEL_TIME, Readout
-from crsteps.simulation.cosmic_ray_tracks import deposit_charge, draw_tracks
+from crsteps.simulation.flicker_charge import JUMP_DET, SATURATED, collect_charge
 from crsteps.simulation.flicker_scenes import FlickerScene, SceneOptions, make_scene
 from crsteps.simulation.flicker_streams import flicker_frames
 
@@ -31,10 +31,8 @@ __all__ = [
     "simulate_flicker_ramps",
 ]
 
-# Group flags of JWST.
+# Group flag of JWST; those of charge are in `flicker_charge`.
 DO_NOT_USE = 1
-SATURATED = 2
-JUMP_DET = 4
 
 
 @dataclass(frozen=True)
@@ -206,7 +204,7 @@ def simulate_flicker_ramps(options: FlickerRampOptions, *, seed: int) -> Flicker
     for i, frames in enumerate(flicker_frames(options, of_flicker)):
         flicker[i] = readout.to_image(frames)
         jumps = white_sigma * options.flagged_hit
-        _collect_charge(data[i], groupdq[i], scene.rate(i) + hot, jumps, options, of_light, of_hits)
+        collect_charge(data[i], groupdq[i], scene.rate(i) + hot, jumps, options, of_light, of_hits)
         for group, noise in zip(data[i], flicker[i], strict=True):
             group += noise
             group += options.read_noise * of_reads.standard_normal(readout.shape, np.float32)
@@ -221,28 +219,6 @@ def simulate_flicker_ramps(options: FlickerRampOptions, *, seed: int) -> Flicker
         bad_pixels=bad,
         options=options,
     )
-
-
-def _collect_charge(ramp, flags, rate, jump_level, options, of_light, of_hits):
-    """Fill one ramp with the bias, the light and the cosmic rays, and its flags."""
-    shape = options.readout.shape
-    electrons = np.abs(rate) * options.gain
-    signal = np.full(shape, options.bias, np.float32)
-    for group in range(options.n_groups):
-        # The sign is that of negative traces, which only a difference of exposures has.
-        signal += np.copysign(of_light.poisson(electrons) / np.float32(options.gain), rate)
-        hits = of_hits.poisson(options.hit_fraction * rate.size)
-        if hits:
-            x = of_hits.uniform(-0.5, shape[1] - 0.5, hits)
-            y = of_hits.uniform(-0.5, shape[0] - 0.5, hits)
-            charge = deposit_charge(draw_tracks(hits, of_hits), x, y, shape=shape)
-            charge = (charge / options.gain).astype(np.float32)
-            signal += charge
-            flags[group, charge > jump_level] |= JUMP_DET
-        full = signal >= options.saturation
-        signal[full] = options.saturation
-        flags[group, full] |= SATURATED
-        ramp[group] = signal
 
 
 def nircam_full(**changes) -> FlickerRampOptions:

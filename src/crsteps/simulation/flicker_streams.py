@@ -9,6 +9,7 @@ shifted to the Nyquist frequency. Integrations are independent of each other.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,14 @@ from scipy import fft
 if TYPE_CHECKING:
     from crsteps.simulation.flicker_ramps import FlickerRampOptions
 
-__all__ = ["flicker_frames"]
+__all__ = ["PUBLISHED_MIXTURE", "flicker_frames", "with_mixture"]
+
+PUBLISHED_MIXTURE = 3.0
+"""Standard deviation of the 1/f noise common to the outputs over that of an output's own.
+
+What the HxRG noise generator takes for NIRSpec (Rauscher 2015, PASP 127, 1144): c_pink = 3 e-,
+u_pink = 1 e- (and acn = 0.5 e-, rd_noise = 5.2 e-).
+"""
 
 
 def flicker_frames(options: FlickerRampOptions, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -64,6 +72,32 @@ def flicker_frames(options: FlickerRampOptions, rng: np.random.Generator) -> Ite
             own += sign * stream(options.alternating_rms)
             outputs.append(own)
         yield np.stack(outputs, axis=1)
+
+
+def with_mixture(options: FlickerRampOptions, common_to_independent: float) -> FlickerRampOptions:
+    """
+    Share the flicker noise between the common stream and those of the outputs in another way.
+
+    Parameters
+    ----------
+    options : FlickerRampOptions
+        What is simulated.
+    common_to_independent : float
+        Standard deviation of the common stream over that of an output's own, such as
+        `PUBLISHED_MIXTURE`.
+
+    Returns
+    -------
+    options : FlickerRampOptions
+        The same, with the same sum of the two variances.
+    """
+    total = np.hypot(options.common_rms, options.independent_rms)
+    independent = total / np.hypot(1.0, common_to_independent)
+    return replace(
+        options,
+        common_rms=float(common_to_independent * independent),
+        independent_rms=float(independent),
+    )
 
 
 def _amplitude(n_samples, alpha, lag):
