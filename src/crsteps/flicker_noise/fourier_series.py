@@ -39,9 +39,10 @@ _LINE_CLIP, _BORDER = 3.0, 4
 _SUBARRAY_CLIP = 4.0
 _MAD_FULL_FRAME, _MAD_SUBARRAY = 1.4826, 1.4825
 
-# Added to the diagonal of normal equations, in units of its elements: no effect where the peer's
-# single precision has a solution, and a finite one where there are fewer samples than vectors.
-_RIDGE = 1e-9
+# Added to the diagonal of normal equations, in units of its elements: changes a solution that the
+# samples determine by a millionth, and keeps one within bounds that they do not determine. There,
+# beside gaps wider than a period, that of the peer is noise amplified by many orders of magnitude.
+_RIDGE = 1e-6
 # Ticks of the sections that are solved at once.
 _BATCH_TICKS = 1 << 20
 
@@ -70,7 +71,7 @@ def fit_full_frame(image, background_mask):
     ``NSClean`` of the jwst step. Vectors have frequencies of one sign only, although the image is
     real; density and noise are displaced by one line and one pixel.
     """
-    n_lines, length = image.shape
+    length = image.shape[1]
     gain = _low_pass(length)
     gain = gain[: np.count_nonzero(gain)]
     order = np.arange(gain.size)
