@@ -58,6 +58,7 @@ from flicker_tables import (
     residual_table,
     same_fit_table,
     show,
+    summary_table,
     target_table,
     transit_table,
     variant_table,
@@ -120,15 +121,19 @@ class Bench:
 def main_part(bench, arguments):
     """All methods on every preset, in both mixtures."""
     seeds = range(SEED, SEED + arguments.seeds)
+    rows = []
     for mixture in arguments.mixtures:
         for case in main_cases(arguments.presets, mixture):
             print(f"### {case.name}, {mixture} mixture\n")
             results = bench.run(case, seeds, METHODS)
+            rows.append((case, results))
             show(residual_table(results))
             if case.preset in TIME_SERIES:
                 show(transit_table(results))
             show(cost_table(results))
             show(target_table(case, results))
+    print("### All exposures: residual on the background\n")
+    show(summary_table(rows))
 
 
 def variants_part(bench, arguments):

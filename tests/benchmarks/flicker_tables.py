@@ -123,7 +123,7 @@ def target_table(case, results):
         yield from _light(results, means)
     if "crsteps, given mask" in means:
         peers = [m for m in means if METHODS[m].user_mask and METHODS[m].of_peer]
-        yield from _ratios("same true mask: ", "crsteps, given mask", peers, means, None)
+        yield from _ratios("same given mask: ", "crsteps, given mask", peers, means, None)
 
 
 def _own_masks(case, means):
@@ -190,6 +190,43 @@ def _row(figure, value, peer, target, peer_name):
     return (
         f"| {figure} | {value:.3f} | {peer:.3f} ({peer_name}) | {ratio:.3f} | {shown} | {verdict} "
     )
+
+
+def summary_table(rows):
+    """Lines of the table of all cases; `rows` are pairs of case and outcomes by method."""
+    yield (
+        "| exposure | mixture | none | crsteps | best jwst | ratio | best snowblind | ratio "
+        "| excess variance crsteps / best | ratio | given mask: crsteps / best | ratio "
+    )
+    yield "| --- " * 12
+    for case, results in rows:
+        means = {method: mean_figures(outcomes) for method, outcomes in results.items()}
+        if "crsteps" not in means:
+            continue
+        ours, own = means["crsteps"], peers_with_own_mask(means)
+        cells = [case.name, case.mixture, f"{means['none']['bg']:.2f}", f"{ours['bg']:.2f}"]
+        for package, targets in BACKGROUND_TARGETS.items():
+            levels = {m: means[m]["bg"] for m in own if METHODS[m].package == package}
+            cells += _best_and_ratio(ours["bg"], levels, targets.get(case.preset))
+        over = {m: excess(means[m]) for m in own}
+        best = _best_and_ratio(excess(ours), over, EXCESS_TARGET)
+        cells += [f"{excess(ours):.2f} / {best[0]}", best[1]]
+        given = {m: f["bg"] for m, f in means.items() if METHODS[m].of_peer and m not in own}
+        with_mask = means.get("crsteps, given mask", {}).get("bg", np.nan)
+        best = _best_and_ratio(with_mask, given, None)
+        cells += [f"{with_mask:.2f} / {best[0]}", best[1]]
+        yield "| " + " | ".join(cells) + " "
+
+
+def _best_and_ratio(ours, levels, target):
+    """Two cells: the least level with its method, and our ratio to it with the target."""
+    if not levels:
+        return ["", ""]
+    best = min(levels, key=levels.get)
+    ratio = ours / levels[best]
+    verdict = "" if target is None else f" ({target:.3g}: {'met' if ratio <= target else 'MISSED'})"
+    name = best.removesuffix(", given mask")
+    return [f"{levels[best]:.2f} ({name})", f"{ratio:.3f}{verdict}"]
 
 
 def variant_table(rows):
