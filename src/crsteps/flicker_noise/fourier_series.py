@@ -39,10 +39,10 @@ _LINE_CLIP, _BORDER = 3.0, 4
 _SUBARRAY_CLIP = 4.0
 _MAD_FULL_FRAME, _MAD_SUBARRAY = 1.4826, 1.4825
 
-# Added to the diagonal of normal equations, in units of its elements: changes a solution that the
-# samples determine by a millionth, and keeps one within bounds that they do not determine. There,
-# beside gaps wider than a period, that of the peer is noise amplified by many orders of magnitude.
-_RIDGE = 1e-6
+# Added to the diagonal of normal equations, in units of its elements, for solutions that the
+# samples do not determine: the smallest that the peer's precision can tell from 0, single for full
+# frames and double for subarrays. Beside gaps wider than a period its noise is amplified alike.
+_RIDGE_FULL_FRAME, _RIDGE_SUBARRAY = 1e-7, 1e-12
 # Ticks of the sections that are solved at once.
 _BATCH_TICKS = 1 << 20
 
@@ -80,7 +80,7 @@ def fit_full_frame(image, background_mask):
     data = _without_outliers(image, background_mask)
     moments = _product(weights, waves)
     right_side = _product(weights * data, waves)
-    series = _solve(moments, order[:, None] - order, right_side)
+    series = _solve(moments, order[:, None] - order, right_side, _RIDGE_FULL_FRAME)
     series[:_BORDER] = series[-_BORDER:] = 0
     # Smoothing and displacing the series costs less than doing it to the image, and is the same.
     series = gaussian_filter1d(
@@ -132,7 +132,7 @@ def _product(values, waves):
     return values @ waves.real + 1j * (values @ waves.imag)
 
 
-def _solve(moments, difference, right_side):
+def _solve(moments, difference, right_side, ridge):
     """
     Coefficients from the moments of the squared weights at differences of frequencies.
 
@@ -143,7 +143,7 @@ def _solve(moments, difference, right_side):
     np.conjugate(matrices, where=difference < 0, out=matrices)
     total = moments[:, 0].real
     diagonal = np.arange(len(difference))
-    matrices[:, diagonal, diagonal] += np.where(total > 0, _RIDGE * total, 1.0)[:, None]
+    matrices[:, diagonal, diagonal] += np.where(total > 0, ridge * total, 1.0)[:, None]
     return np.linalg.solve(matrices, right_side[..., None])[..., 0]
 
 
@@ -277,11 +277,11 @@ def _section_series(data, mask, frequencies):
     )
     weights = np.where(on_clock, 1 / np.where(on_clock, density, 1), 0) ** 2
     spectrum = np.zeros((n_sections, gain.size), dtype=np.complex128)
-    spectrum[:, order] = gain[order] * _solve(
-        fft.rfft(weights), order[:, None] - order, fft.rfft(weights * values)[:, order]
-    )
-    series = n_ticks * fft.irfft(spectrum, n_ticks)
-    return series.reshape(n_sections, n_lines, -1)[..., :length]
+    right_side = fft.rfft(weights * values)[:, order]
+    series = _solve(fft.rfft(weights), order[:, None] - order, right_side, _RIDGE_SUBARRAY)
+    spectrum[:, order] = gain[order] * series
+    model = n_ticks * fft.irfft(spectrum, n_ticks)
+    return model.reshape(n_sections, n_lines, -1)[..., :length]
 
 
 @lru_cache(maxsize=64)
