@@ -230,7 +230,7 @@ def test_a_group_without_background_keeps_its_input(nircam):
 
 @pytest.mark.parametrize("fit_method", ["median", "fft"])
 def test_no_background_at_all(fit_method):
-    ramp, groupdq, background_mask = simulate(NRS1)
+    ramp, _, background_mask = simulate(NRS1)
     nothing = np.zeros_like(background_mask)
     options = StandardOptions(fit_method=fit_method)
     flagged = np.zeros(ramp.shape, bool)
