@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "cosmic_rays": {"detector"},
     "simulation": {"detector", "cosmic_rays"},
     "framework": {"integration", "__version__"},
-    "datamodels": {"detector", "cosmic_rays", "framework"},
+    "datamodels": {"detector", "cosmic_rays", "framework", "__version__"},
     **{name: {"detector", "cosmic_rays"} for name in CAPABILITIES},
     "pipelines": {"framework", "datamodels", *CAPABILITIES},
 }
