@@ -10,11 +10,15 @@ from crsteps.flicker_noise.spectrum import measure_spectrum
 from crsteps.flicker_noise.streams import BIN_TICKS, from_streams, row_bins, to_streams
 
 # Standard deviation of the departure of a scale from that of all the light which is expected
-# beforehand: wide against any transit, it only keeps cells without light from having a scale.
-_SCALE_PRIOR = 0.3
-# Scales and noise are told from each other to this accuracy, in at most so many steps; what is
-# small beside the noise itself needs no better solution than the second.
-_SCALE_ACCURACY, _MOST_STEPS, _LOOSE = 0.02, 10, 1e-2
+# beforehand. It only keeps cells without light from having a scale: the mean of thousands of
+# departures is expected to be this much smaller by their root.
+_SCALE_PRIOR = 3.0
+# Scales and noise are told from each other to this accuracy, in at most so many steps, from
+# estimates of the noise that need not be better than that. With ten times less accuracy the depth
+# of a transit was a quarter too small where stripes lie along the dispersion.
+_SCALE_ACCURACY, _MOST_STEPS, _LOOSE = 0.002, 40, 2e-3
+# Alternating column noise is so small beside the noise that less accuracy does.
+_LOOSE_ALTERNATING = 1e-2
 # Draws of the error, and the side in pixels of the area over which its variance is averaged: it is
 # then good to a few per cent.
 _DRAWS, _ERROR_AREA = 3, 65
@@ -114,7 +118,7 @@ class JointFit:
             search = conditioned + product / previous * search
         if self._alternating is not None:
             rest = residual - noise - self._spread(departure)
-            noise += self.estimate(rest, weights, alternating=True, tolerance=_LOOSE)
+            noise += self.estimate(rest, weights, alternating=True, tolerance=_LOOSE_ALTERNATING)
         return noise, departure
 
     def estimate(self, images, weights, *, alternating=False, tolerance=None):
@@ -146,12 +150,34 @@ class JointFit:
         return from_streams(streams.values, self.readout, **binning)
 
     def without_light(self, residual, used):
-        """Residuals without noise and light: white and alternating column noise."""
+        """
+        Residuals without noise and light: white and alternating column noise.
+
+        Parameters
+        ----------
+        residual, used : ndarray
+            As for `fit`.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_groups, ny, nx)
+        """
         noise, departure = self.fit(residual, used)
         return residual - noise - self._spread(departure)
 
     def per_wavelength(self, departure):
-        """Scales of the wavelengths: means of their cells, weighted with their information."""
+        """
+        Scales of the wavelengths: means of their cells, weighted with their information.
+
+        Parameters
+        ----------
+        departure : ndarray or float
+            What `fit` returns.
+
+        Returns
+        -------
+        ndarray, shape (n_wavelengths,) or (1,)
+        """
         if not self.options.chromatic:
             return np.atleast_1d(departure)
         information = self._information()

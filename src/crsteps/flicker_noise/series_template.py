@@ -92,11 +92,18 @@ def common_scene(series, background_mask, sky_box):
         Smooth sky of the mean template.
     scales : ndarray, shape (n_integrations,)
         Brightness of the light, mean one.
+
+    Raises
+    ------
+    ValueError
+        If no pixel is usable.
     """
     n = series.shape[0]
     few = np.unique(np.linspace(0, n - 1, _MEDIAN_SAMPLE).astype(int))
     no_light = np.zeros(series.shape[2:], np.float32)
     template, usable = _template(series, few, np.ones(n), no_light)
+    if not usable.any():
+        raise ValueError("no pixel can be used in at least half of the integrations")
     light, _ = _light(template, usable, background_mask, sky_box)
     scales = _brightness(series, template, usable, light)
     template, usable = _template(series, slice(None), scales, light)

@@ -19,6 +19,7 @@ noise is subtracted from itself.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 from scipy.optimize import nnls
 
 from crsteps.flicker_noise.joint_fit import JointFit, in_bins, measured_spectrum
@@ -34,6 +35,8 @@ _QUIET = 5.0
 # Pairs of pixels from which white noise is measured, in bins of equal numbers by their light, and
 # the median of a chi-square variable with one degree of freedom.
 _PAIRS, _PAIR_BINS, _MEDIAN_CHI_SQUARE = 500_000, 40, 0.4549
+# Light is there if its mean over so many wavelengths is so many standard deviations.
+_SMOOTHING, _SIGNIFICANT = 5, 3.0
 # A pixel is noisier than its read noise and light if its scatter is by so many standard deviations.
 _NOISY = 6.0
 # What a pixel may have as its white variance, relative to that of the darkest.
@@ -99,9 +102,10 @@ class TimeSeriesResult:
     white_noise : float
         Standard deviation of the white noise of a background pixel of a difference.
     white_variance : ndarray of float32, shape (ny, nx)
-        Variance of the white noise of a difference, that of the light included.
+        Variance of the white noise of a difference, with that of the light, and with flicker noise
+        too fast to be told from white noise.
     error_variance : ndarray of float32, shape (ny, nx)
-        Variance of the error of the estimated noise of a difference.
+        Variance of the error of the estimated noise of a difference, but for what counts as white.
     """
 
     noise: np.ndarray
@@ -157,8 +161,6 @@ def clean_time_series(
     _check(images, flagged, background_mask, readout, ramps)
     series = Series(images, flagged, ramps)
     template, usable, light, sky, scales = common_scene(series, background_mask, options.sky_box)
-    if not usable.any():
-        raise ValueError("no pixel can be used in at least half of the integrations")
     sample = _sample(series, template, usable, light, scales)
     variance = _white_variance(sample, light, readout)
     quiet = light < _QUIET * np.sqrt(variance)
@@ -169,12 +171,13 @@ def clean_time_series(
         spectrum = measured_spectrum(chosen, readout, options.bin_ticks, factor=n / (n - 1))
     else:
         spectrum = in_bins(spectrum, readout, new=options.bin_ticks)
+    fit_light = _significant(light, variance, n * series.shape[1], options.dispersion_axis)
     variance = _noisy_pixels(sample, variance, float(np.mean(spectrum.variance)))
-    fit = JointFit(light, variance, spectrum, None, readout, options)
+    fit = JointFit(fit_light, variance, spectrum, None, readout, options)
     alternating = None
     if options.alternating_columns:
         alternating = _alternating_spectrum(fit, sample, quiet)
-        fit = JointFit(light, variance, spectrum, alternating, readout, options)
+        fit = JointFit(fit_light, variance, spectrum, alternating, readout, options)
     mean, mean_error = _noise_of_mean(fit, template - sky, usable, background_mask)
     noise, scales = _fit_integrations(series, fit, template, usable, scales, mean)
     error_variance, scale_errors = fit.errors(usable)
@@ -261,16 +264,29 @@ def _white_variance(sample, light, readout):
     return (dark + of_light * np.maximum(light, 0)).astype(np.float32)
 
 
+def _significant(light, variance, n_images, dispersion_axis):
+    """Light where there is some: the errors of a template must not be given a brightness."""
+    axis = 1 if dispersion_axis == 1 else 0
+    error = np.sqrt(variance / (n_images * _SMOOTHING))
+    return np.where(uniform_filter1d(light, _SMOOTHING, axis) > _SIGNIFICANT * error, light, 0)
+
+
 def _noisy_pixels(sample, variance, flicker):
-    """Give pixels that scatter more than they should their own variance."""
-    total, count = np.zeros_like(variance), np.zeros(variance.shape, int)
-    for residual, used in sample:
-        total += residual**2
-        count += used
-    measured = total / np.maximum(count, 1)
+    """Give pixels that scatter more than they should their own variance; one hit does not."""
     expected = variance + np.float32(flicker)
-    noisy = measured > expected * (1 + _NOISY * np.sqrt(2 / np.maximum(count, 1)))
-    return np.where(noisy, measured, variance).astype(np.float32)
+    total, clipped, count = (
+        np.zeros_like(variance),
+        np.zeros_like(variance),
+        np.zeros_like(variance),
+    )
+    for residual, used in sample:
+        square = residual**2
+        total += square
+        clipped += np.minimum(square, _CLIP**2 * expected)
+        count += used
+    count = np.maximum(count, 1)
+    noisy = clipped / count > expected * (1 + _NOISY * np.sqrt(2 / count))
+    return np.where(noisy, total / count, variance).astype(np.float32)
 
 
 def _alternating_spectrum(fit, sample, quiet):
