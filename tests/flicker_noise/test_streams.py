@@ -81,7 +81,7 @@ def test_overhead_and_masked_bins_have_no_weight():
     weights[0, :BIN_TICKS] = 0
     streams = to_streams(np.full(readout.shape, 7.0), weights, readout)
     n_pixel_bins, n_bins = row_bins(readout)
-    assert (n_pixel_bins, n_bins) == (4, 6)
+    assert (n_pixel_bins, n_bins) == (32 // BIN_TICKS, 44 // BIN_TICKS)
     rows = streams.weights.reshape(2, 6, n_bins)
     assert not rows[..., n_pixel_bins:].any()
     assert rows[0, 0, 0] == 0
@@ -147,7 +147,7 @@ def test_pixels_are_interpolated_in_their_row(readout, bin_ticks, alternating):
 
 def test_irs2_bins_with_reference_pixels_hold_fewer_pixels():
     """A row of 712 ticks: eight pixels, six ticks without, sixteen pixels, six without, ..."""
-    streams = to_streams(np.ones(IRS2.shape), np.ones(IRS2.shape), IRS2)
+    streams = to_streams(np.ones(IRS2.shape), np.ones(IRS2.shape), IRS2, bin_ticks=8)
     rows = streams.weights.reshape(4, 5, 89)
     assert (rows[..., :5] == [8, 2, 8, 6, 4]).all()
     assert rows[..., :-1].min() == 2
@@ -172,8 +172,8 @@ def test_stacks_are_binned_image_by_image(readout):
 
 def test_time_of_a_bin():
     full = Readout(shape=(2048, 2048))
-    assert bin_time(full) == pytest.approx(524e-5 / 66)
-    assert bin_time(IRS2) == pytest.approx(8e-5)
+    assert bin_time(full, bin_ticks=8) == pytest.approx(524e-5 / 66)
+    assert bin_time(IRS2, bin_ticks=8) == pytest.approx(8e-5)
     assert bin_time(full, bin_ticks=4, pixel_time=5e-6) == pytest.approx(20e-6)
 
 

@@ -1,6 +1,6 @@
 """Estimate the flicker noise of images whose scene is masked, and remove it from ramps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import uniform_filter
@@ -116,6 +116,7 @@ def clean_ramp(ramp, *, flagged, background_mask, readout, sky=None, spectrum=No
         readout=readout,
         sky=sky,
         spectrum=spectrum,
+        consecutive=True,
         options=options,
     )
     data = ramp.copy()
@@ -123,7 +124,16 @@ def clean_ramp(ramp, *, flagged, background_mask, readout, sky=None, spectrum=No
     return data, estimate
 
 
-def estimate_flicker(images, *, background_mask, readout, sky=None, spectrum=None, options=None):
+def estimate_flicker(
+    images,
+    *,
+    background_mask,
+    readout,
+    sky=None,
+    spectrum=None,
+    consecutive=False,
+    options=None,
+):
     """
     Estimate the flicker noise of images that share their scene.
 
@@ -139,6 +149,9 @@ def estimate_flicker(images, *, background_mask, readout, sky=None, spectrum=Non
         Smooth sky; estimated together with the noise when not given.
     spectrum : FlickerSpectrum, optional
         Spectrum of the noise; measured from the images when not given.
+    consecutive : bool, optional
+        Whether the images are differences of groups that follow each other, whose noise is
+        anticorrelated between neighbours.
     options : CleaningOptions, optional
         Options.
 
@@ -155,24 +168,27 @@ def estimate_flicker(images, *, background_mask, readout, sky=None, spectrum=Non
     used = np.broadcast_to(background_mask, images.shape) & np.isfinite(images)
     if used.mean() < LEAST_BACKGROUND:
         raise ValueError(f"only {100 * used.mean():.2g} % of the pixels show background")
-    noise = np.zeros(images.shape, dtype=np.float32)
+    raw = [to_streams(image, mask, readout) for image, mask in zip(images, used, strict=True)]
+    if sky is None:
+        mean = _mean_image(images, used, consecutive)
+        sky = smooth_sky(mean.image, mean.used, box=options.sky_box)
+        for _ in range(options.sky_passes - 1):
+            noise = _noise_of_mean(mean, sky, spectrum or _spectrum(raw, sky, readout), readout)
+            sky = smooth_sky(mean.image - noise, mean.used, box=options.sky_box)
+    streams = _without_sky(raw, sky, readout)
+    spectrum = spectrum or measure_spectrum(streams)
     # White noise and error are those of the image with the most background.
     best = int(np.argmax(used.sum(axis=(1, 2))))
-    given_sky, given = sky, spectrum
-    for _ in range(options.sky_passes if sky is None else 1):
-        if given_sky is None:
-            sky = _mean_sky(images, noise, used, options.sky_box)
-        streams = _streams(images, sky, used, readout)
-        spectrum = given or measure_spectrum(streams)
-        total = _pixel_variance(images[best] - sky, used[best])
-        # White noise is what the correlated part leaves; never nothing.
-        white = max(total - float(np.mean(spectrum.variance)), 0.3 * total)
-        process = FlickerProcess.from_spectrum(spectrum, streams[0].values.shape[1])
-        noise = _estimates(process, streams, white, readout, options.tolerance)
+    white = _white_variance(images[best] - sky, used[best], spectrum)
+    process = FlickerProcess.from_spectrum(spectrum, streams[0].values.shape[1])
+    noise = _estimates(process, streams, white, readout, options.tolerance)
     error = _error_variance(process, streams[best], white, readout)
     alternating = None
     if options.alternating_columns:
-        streams = _streams(images - noise, sky, used, readout, alternating=True)
+        streams = [
+            to_streams(image - sky - own, mask, readout, alternating=True)
+            for image, own, mask in zip(images, noise, used, strict=True)
+        ]
         # The two halves of an amplifier belong to one output: nothing is common.
         alternating = measure_spectrum(streams, common=False)
         process = FlickerProcess.from_spectrum(alternating, streams[0].values.shape[1])
@@ -180,21 +196,75 @@ def estimate_flicker(images, *, background_mask, readout, sky=None, spectrum=Non
     return FlickerEstimate(noise, sky, spectrum, alternating, float(np.sqrt(white)), error)
 
 
-def _mean_sky(images, noise, used, box):
-    """Smooth sky of the mean of the usable pixels; an image without any does not matter."""
+@dataclass(frozen=True)
+class _Mean:
+    """
+    Mean of images, in which the sky is looked for.
+
+    Attributes
+    ----------
+    image : ndarray of float32, shape (ny, nx)
+        Mean of the usable pixels; 0 where there is none.
+    used : ndarray of bool, shape (ny, nx)
+        Where there is one.
+    variance : float
+        Variance of its noise in units of that of one image.
+    """
+
+    image: np.ndarray
+    used: np.ndarray
+    variance: float
+
+
+def _mean_image(images, used, consecutive):
+    """Mean of images; of differences of reads that follow each other, the slope of the reads."""
+    n = len(images)
+    order = np.arange(1, n + 1)
+    # The weights of a straight line's slope: neighbours share a read, and its noise cancels.
+    weights = order * (n + 1 - order) if consecutive else np.ones(n)
+    weights = weights / weights.sum()
+    variance = np.sum(weights**2)
+    if consecutive:
+        variance -= np.sum(weights[1:] * weights[:-1])
     total = np.zeros(images.shape[1:], dtype=np.float32)
-    for image, own, mask in zip(images, noise, used, strict=True):
-        np.add(total, image - own, out=total, where=mask)
-    count = used.sum(axis=0)
-    return smooth_sky(total / np.maximum(count, 1), count > 0, box=box)
+    count = np.zeros_like(total)
+    for image, mask, weight in zip(images, used, weights.astype(np.float32), strict=True):
+        np.add(total, image * weight, out=total, where=mask)
+        np.add(count, weight, out=count, where=mask)
+    return _Mean(total / np.where(count > 0, count, 1), count > 0, float(variance))
 
 
-def _streams(images, sky, used, readout, *, alternating=False):
-    """Streams of all images, weighted with the number of pixels."""
+def _spectrum(raw, sky, readout):
+    return measure_spectrum(_without_sky(raw, sky, readout))
+
+
+def _noise_of_mean(mean, sky, spectrum, readout):
+    """Flicker noise of the mean image; good enough to see the sky behind it."""
+    spectrum = replace(
+        spectrum,
+        common=spectrum.common * mean.variance,
+        independent=spectrum.independent * mean.variance,
+    )
+    residual = mean.image - sky
+    streams = to_streams(residual, mean.used, readout)
+    process = FlickerProcess.from_spectrum(spectrum, streams.values.shape[1])
+    white = _white_variance(residual, mean.used, spectrum)
+    return _estimates(process, [streams], white, readout, 1e-2)[0]
+
+
+def _without_sky(raw, sky, readout):
+    """Streams of images less those of the sky, which is smooth: masks do not change its means."""
+    level = to_streams(sky, np.ones(sky.shape, dtype=bool), readout).values
     return [
-        to_streams(image - sky, mask.astype(np.float32), readout, alternating=alternating)
-        for image, mask in zip(images, used, strict=True)
+        replace(stream, values=np.where(stream.weights > 0, stream.values - level, 0))
+        for stream in raw
     ]
+
+
+def _white_variance(residual, used, spectrum):
+    """Variance of a pixel that its correlated part leaves; never nothing."""
+    total = _pixel_variance(residual, used)
+    return max(total - float(np.mean(spectrum.variance)), 0.3 * total)
 
 
 def _pixel_variance(image, used):

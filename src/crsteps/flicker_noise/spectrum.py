@@ -14,8 +14,10 @@ import scipy.fft
 from scipy.optimize import nnls
 
 # Times of correlation in bins, from two bins to longer than any frame.
-TIMES = np.geomspace(0.7, 3e5, 14)
+TIMES = np.geomspace(1.4, 6e5, 14)
 _LAGS = 60
+# Lags between which the gains are measured.
+_NEAR, _FAR = 4, (40, 120)
 # Noise is taken to be there if it improves the fit of the covariances by this chi-square: chance
 # gives less than half of it.
 _SIGNIFICANT = 30.0
@@ -89,21 +91,25 @@ def measure_spectrum(streams, *, common=True):
     """
     n_outputs, n_bins = streams[0].values.shape
     lags = np.unique(np.geomspace(1, max(n_bins / 8, 2), _LAGS).astype(int))
-    products = np.zeros((n_outputs, n_outputs, lags.size))
-    counts = np.zeros_like(products)
-    squares = number = 0.0
     size = scipy.fft.next_fast_len(n_bins + int(lags[-1]), real=True)
+    pairs = [(a, b) for a in range(n_outputs) for b in range(a, n_outputs if common else a + 1)]
+    # One row of transforms a pair: only their sums over the streams are transformed back.
+    powers = np.zeros((2, len(pairs), size // 2 + 1), np.complex64)
+    squares = number = 0.0
     for stream in streams:
         used = stream.weights > _LEAST_WEIGHT * _typical_weight(stream.weights)
         values = _clipped(stream.values, used)
         squares += np.sum(np.square(values), dtype=np.float64)
         number += used.sum()
-        transforms = scipy.fft.rfft(values, size, axis=1)
-        masks = scipy.fft.rfft(used.astype(np.float32), size, axis=1)
-        for a in range(n_outputs):
-            for b in range(a, n_outputs if common else a + 1):
-                products[a, b] += scipy.fft.irfft(transforms[a] * transforms[b].conj(), size)[lags]
-                counts[a, b] += scipy.fft.irfft(masks[a] * masks[b].conj(), size)[lags]
+        for power, samples in zip(powers, (values, used.astype(np.float32)), strict=True):
+            transforms = scipy.fft.rfft(samples, size, axis=1)
+            for row, (a, b) in zip(power, pairs, strict=True):
+                row += transforms[a] * transforms[b].conj()
+    products = np.zeros((n_outputs, n_outputs, lags.size))
+    counts = np.zeros_like(products)
+    for sums, power in zip((products, counts), powers, strict=True):
+        for row, pair in zip(power, pairs, strict=True):
+            sums[pair] = scipy.fft.irfft(row, size)[lags]
     return _fit(products, np.maximum(counts, 1), lags, squares / max(number, 1), common)
 
 
@@ -153,13 +159,18 @@ def _amplitudes(kernels, covariance, counts, variance):
 
 
 def _gains(products, counts, lags):
-    """First eigenvector of the matrix of cross-covariances at short lags, its diagonal iterated."""
-    short = lags <= 32
-    matrix = products[..., short].sum(-1) / counts[..., short].sum(-1)
-    matrix = np.triu(matrix, 1) + np.triu(matrix, 1).T
-    n_outputs = len(matrix)
+    """
+    First eigenvector of the matrix of cross-covariances, its diagonal iterated.
+
+    What the covariances lose within a few lags is due to fast noise, of which there are many more
+    independent samples than of the slow one.
+    """
+    n_outputs = len(products)
     if n_outputs < 3:  # two outputs have one cross-covariance, which two gains cannot be told from
         return np.ones(n_outputs)
+    near, far = lags <= _NEAR, (lags >= _FAR[0]) & (lags <= _FAR[1])
+    matrix = _mean_covariances(products, counts, near) - _mean_covariances(products, counts, far)
+    matrix = np.triu(matrix, 1) + np.triu(matrix, 1).T
     np.fill_diagonal(matrix, np.abs(matrix).sum(0) / (n_outputs - 1))
     for _ in range(30):
         values, vectors = np.linalg.eigh(matrix)
@@ -169,3 +180,7 @@ def _gains(products, counts, lags):
         return np.ones(n_outputs)
     gains = gains * np.sign(gains.sum() or 1)
     return gains / np.sqrt(np.mean(gains**2))
+
+
+def _mean_covariances(products, counts, chosen):
+    return products[..., chosen].sum(-1) / counts[..., chosen].sum(-1)

@@ -13,8 +13,8 @@ import numpy as np
 
 from crsteps.detector.readout import PIXEL_TIME
 
-# Ticks in a bin: what is lost within 16 ticks cannot be told from white noise.
-BIN_TICKS = 8
+# Ticks in a bin: what is lost within 16 ticks can hardly be told from white noise.
+BIN_TICKS = 4
 # Pixels that are binned in one matrix product: more would mostly multiply by zeros.
 _PIECE = 128
 
