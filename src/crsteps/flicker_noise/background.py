@@ -293,7 +293,7 @@ def clipped_statistics(values):
     # Clipping shortens a sorted array at its ends: no further sorting. Sums of squares are exact
     # enough around the median.
     offset = float(_middle(values))
-    values = values.astype(np.float64) - offset
+    values = np.subtract(values, offset, dtype=np.float64)
     first, last = 0, values.size
     for _ in range(CLIP_ITERATIONS):
         inside = values[first:last]
@@ -313,6 +313,7 @@ def _kept(values, sigma_lower, sigma_upper, *, lower_half_only):
     """Slice of sorted values that is within the limits of clipping."""
     if not values.size:
         return slice(0, 0)
+    values = values.astype(np.float64)
     centre, sigma, _ = clipped_statistics(values)
     if lower_half_only:
         sigma = _mirrored_deviation(values[: np.searchsorted(values, centre, side="right")], centre)
@@ -323,7 +324,7 @@ def _kept(values, sigma_lower, sigma_upper, *, lower_half_only):
 
 def _mirrored_deviation(below, centre):
     """Clipped standard deviation of sorted values up to a centre and their mirror images."""
-    distance = below.astype(np.float64) - centre
+    distance = below - centre
     for _ in range(CLIP_ITERATIONS):
         sigma = np.sqrt(distance @ distance / distance.size)
         inside = distance[np.searchsorted(distance, -CLIP_SIGMA * sigma) :]

@@ -94,9 +94,9 @@ def clean_median_image(
         used = np.broadcast_to(masks[i], residuals.shape)
         if flagged is not None:
             used = used & ~flagged[i].reshape(residuals.shape)
-        cleaned, _ = clean_images(residuals, used, readout, flat=flat, options=options)
+        cleaned = clean_images(residuals, used, readout, flat=flat, options=options)
         own = own.reshape(residuals.shape)
-        for group, image in enumerate(cleaned):
+        for group, (image, _) in enumerate(cleaned):
             if image is not None:
                 data[i].reshape(residuals.shape)[group] = own[group] + image
                 n_cleaned += 1

@@ -7,6 +7,7 @@ sigma clipping of the jwst step.
 """
 
 from dataclasses import dataclass
+from itertools import islice, pairwise
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from crsteps.flicker_noise.fourier_series import (
     fit_subarray,
 )
 from crsteps.flicker_noise.line_median import line_median_image
+
+# Images of subarrays are fitted together up to so many pixels, which costs less.
+_PIXELS_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -137,19 +141,20 @@ def clean_ramp_standard(ramp, *, flagged, background_mask, readout, flat=None, o
         )
     _check_shape("flags", flagged, ramp.shape)
     _check_images(ramp.shape[1:], background_mask, readout, flat)
-    cleaned, levels = clean_images(
-        np.diff(ramp, axis=0), background_mask & ~flagged[1:], readout, flat=flat, options=options
+    cleaned = clean_images(
+        (after - before for before, after in pairwise(ramp)),
+        (background_mask & ~flags for flags in flagged[1:]),
+        readout,
+        flat=flat,
+        options=options,
     )
-    data = ramp.copy()
-    for group, difference in enumerate(cleaned, start=1):
+    data, levels, n_cleaned = ramp.copy(), [0.0], 0
+    for group, (difference, level) in enumerate(cleaned, start=1):
+        levels.append(level)
         if difference is not None:
             data[group] = data[group - 1] + difference
-    return StandardResult(
-        data=data,
-        noise=ramp - data,
-        background=_stack([0.0, *levels], ramp.shape),
-        n_cleaned=sum(difference is not None for difference in cleaned),
-    )
+            n_cleaned += 1
+    return StandardResult(data, ramp - data, _stack(levels, ramp.shape), n_cleaned)
 
 
 def clean_rate_standard(image, *, background_mask, readout, flat=None, options=None):
@@ -177,16 +182,12 @@ def clean_rate_standard(image, *, background_mask, readout, flat=None, options=N
     """
     image = np.asarray(image, dtype=np.float32)
     _check_images(image.shape, background_mask, readout, flat)
-    (cleaned,), levels = clean_images(
-        image[np.newaxis], background_mask[np.newaxis], readout, flat=flat, options=options
+    ((cleaned, level),) = clean_images(
+        [image], [background_mask], readout, flat=flat, options=options
     )
     data = image.copy() if cleaned is None else cleaned.astype(np.float32)
-    return StandardResult(
-        data=data,
-        noise=image - data,
-        background=_stack(levels, (1, *image.shape))[0],
-        n_cleaned=int(cleaned is not None),
-    )
+    background = _stack([level], (1, *image.shape))[0]
+    return StandardResult(data, image - data, background, int(cleaned is not None))
 
 
 def complete_flat(flat):
@@ -220,45 +221,44 @@ def complete_flat(flat):
 
 def clean_images(images, background_masks, readout, *, flat=None, options=None):
     """
-    Take the noise off independent images.
+    Take the noise off independent images, small ones many at a time.
 
     Parameters
     ----------
-    images : ndarray of float32, shape (n, ny, nx)
+    images : iterable of ndarray of float32, shape (ny, nx)
         Images; not modified.
-    background_masks : ndarray of bool, shape (n, ny, nx)
+    background_masks : iterable of ndarray of bool, shape (ny, nx)
         True at background pixels.
     readout, flat, options
         As for `clean_ramp_standard`.
 
-    Returns
-    -------
-    cleaned : list of ndarray of float, shape (ny, nx), or None
-        Images without noise; None where there is no usable background pixel.
-    backgrounds : list of float or of ndarray, shape (ny, nx)
-        Background of each image, divided by the flat field; 0 where there is no usable pixel.
+    Yields
+    ------
+    cleaned : ndarray of float, shape (ny, nx), or None
+        Image without noise; None if it has no usable background pixel.
+    background : float, or ndarray of shape (ny, nx)
+        Its background, divided by the flat field; 0 if it has no usable pixel.
     """
     options = options or StandardOptions()
-    residuals, masks, levels = [], [], []
-    for image, mask in zip(images, background_masks, strict=True):
-        residual, mask, level = _without_background(image, mask, flat, options)
-        residuals.append(residual)
-        masks.append(mask)
-        levels.append(level)
-    cleaned = []
-    noises = _fit(residuals, masks, readout, options)
-    for image, residual, level, noise in zip(images, residuals, levels, noises, strict=True):
-        if residual is None:
-            cleaned.append(None)
-            continue
-        # In the order of the peer, for its rounding.
-        difference = residual - noise
-        difference += level
-        if flat is not None:
-            difference *= flat
-        difference[np.isnan(image)] = np.nan
-        cleaned.append(difference)
-    return cleaned, levels
+    at_once = max(1, _PIXELS_AT_ONCE // (readout.shape[0] * readout.shape[1]))
+    pairs = zip(images, background_masks, strict=True)
+    while chunk := list(islice(pairs, at_once)):
+        parts = [_without_background(image, mask, flat, options) for image, mask in chunk]
+        noises = _fit([part[0] for part in parts], [part[1] for part in parts], readout, options)
+        for (image, _), (residual, _, level), noise in zip(chunk, parts, noises, strict=True):
+            yield _put_back(image, residual, noise, level, flat), level
+
+
+def _put_back(image, residual, noise, level, flat):
+    """Image without noise, in the order of the peer, for its rounding; None if there is none."""
+    if residual is None:
+        return None
+    cleaned = residual - noise
+    cleaned += level
+    if flat is not None:
+        cleaned *= flat
+    cleaned[np.isnan(image)] = np.nan
+    return cleaned
 
 
 def _without_background(image, mask, flat, options):
@@ -301,7 +301,7 @@ def _fit(residuals, masks, readout, options):
 
 
 def _fit_subarrays(residuals, masks, readout, options):
-    """Noise of all residuals at once, which costs less."""
+    """Noise of all residuals at once."""
     there = [i for i, residual in enumerate(residuals) if residual is not None]
     noises = [None] * len(residuals)
     if there:
