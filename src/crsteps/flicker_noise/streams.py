@@ -114,7 +114,7 @@ def to_streams(image, weights, readout, *, alternating=False, bin_ticks=BIN_TICK
         image = np.where(weights > 0, image, 0)
         total = _bin(image * weights, readout, alternating, bin_ticks)
     weight = _bin(weights, readout, False, bin_ticks)
-    np.divide(total, weight, out=total, where=weight > 0)
+    total /= np.maximum(weight, np.finfo(np.float32).tiny)  # 0 where there is no weight
     return Streams(total, weight)
 
 
