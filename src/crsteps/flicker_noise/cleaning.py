@@ -16,7 +16,7 @@ LEAST_BACKGROUND = 0.01
 _NOISE_SAMPLE = 200_000
 # Draws of the error and side in pixels of the area it is averaged over: the variance is then good
 # to a few per cent.
-_ERROR_DRAWS, _ERROR_SCALE = 2, 65
+_ERROR_DRAWS, _ERROR_SCALE = 1, 97
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class CleaningOptions:
     sky_passes: int = 2
     sky_box: int = 48
     alternating_columns: bool = True
-    tolerance: float = 1e-3
+    tolerance: float = 3e-3
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def estimate_flicker(
         mean = _mean_image(images, used, consecutive)
         sky = smooth_sky(mean.image, mean.used, box=options.sky_box)
         for _ in range(options.sky_passes - 1):
-            noise = _noise_of_mean(mean, sky, spectrum or _spectrum(raw, sky, readout), readout)
+            noise = _noise_of_mean(mean, sky, spectrum or _spectrum(raw[:1], sky, readout), readout)
             sky = smooth_sky(mean.image - noise, mean.used, box=options.sky_box)
     streams = _without_sky(raw, sky, readout)
     spectrum = spectrum or measure_spectrum(streams)

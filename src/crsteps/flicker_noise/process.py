@@ -59,7 +59,7 @@ class FlickerProcess:
         """
         half = int(n_bins * (1 + _PADDING)) // 2 + 1
         size = 2 * scipy.fft.next_fast_len(half, real=True)
-        lags = np.minimum(np.arange(size), size - np.arange(size))
+        lags = np.arange(size // 2 + 1)
         across = _power(spectrum.autocovariance(lags, independent=True))
         common = _power(spectrum.autocovariance(lags))
         length = np.sum(spectrum.gains**2)
@@ -161,7 +161,8 @@ class FlickerProcess:
 
 
 def _power(autocovariance):
-    return np.maximum(scipy.fft.rfft(autocovariance).real, 1e-12)
+    """Power of a periodic process, from its autocovariance at half the lags: it is symmetric."""
+    return np.maximum(scipy.fft.dct(autocovariance, type=1), 1e-12)
 
 
 def _conjugate_gradients(apply, right, precondition, tolerance):

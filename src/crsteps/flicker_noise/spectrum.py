@@ -23,6 +23,8 @@ _NEAR, _FAR = 4, (40, 120)
 _SIGNIFICANT = 30.0
 # A bin counts in the covariances if it has at least this part of the median weight.
 _LEAST_WEIGHT = 0.3
+# Bins from which the limits of clipping are measured.
+_CLIPPING_SAMPLE = 50_000
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,12 @@ class FlickerSpectrum:
         ndarray
         """
         amplitudes = self.independent if independent else self.common
-        return np.exp(-np.abs(lags)[..., None] / self.times) @ amplitudes
+        lags = np.abs(np.asarray(lags, dtype=np.float64))
+        sums = np.zeros(lags.shape)
+        for amplitude, time in zip(amplitudes, self.times, strict=True):
+            if amplitude:
+                sums += amplitude * np.exp(lags / -time)
+        return sums
 
     @property
     def variance(self):
@@ -122,8 +129,10 @@ def _clipped(values, used):
     """Values without their mean; hits that the mask has missed are pulled in."""
     if not used.any():
         return np.zeros_like(values)
-    centre = np.median(values[used])
-    spread = 1.4826 * np.median(np.abs(values[used] - centre))
+    sample = values[used]
+    sample = sample[:: max(1, sample.size // _CLIPPING_SAMPLE)]
+    centre = np.median(sample)
+    spread = 1.4826 * np.median(np.abs(sample - centre))
     return np.where(used, np.clip(values - centre, -5 * spread, 5 * spread), 0)
 
 
@@ -183,4 +192,5 @@ def _gains(products, counts, lags):
 
 
 def _mean_covariances(products, counts, chosen):
-    return products[..., chosen].sum(-1) / counts[..., chosen].sum(-1)
+    # Zero without such lags: short streams have no far ones.
+    return products[..., chosen].sum(-1) / np.maximum(counts[..., chosen].sum(-1), 1)
