@@ -298,10 +298,8 @@ def clipped_statistics(values):
     for _ in range(CLIP_ITERATIONS):
         inside = values[first:last]
         centre, reach = _middle(inside), CLIP_SIGMA * _deviation(inside)
-        low, high = (
-            np.searchsorted(inside, centre - reach),
-            np.searchsorted(inside, centre + reach, side="right"),
-        )
+        low = np.searchsorted(inside, centre - reach, side="left")
+        high = np.searchsorted(inside, centre + reach, side="right")
         first, last = first + low, first + high
         if last - first == inside.size:
             break

@@ -7,7 +7,7 @@ are those of the peer with its peculiarities, which the functions below tell.
 
 Images have their lines in the first axis, in the order of reading, and the pixels of a line in the
 second. As in the peer the pixels stay in the order of the image, also where they are read
-backwards, and all outputs of a full frame count as one line.
+backwards, and all outputs of a full frame count as one line, in traditional readout and in IRS2.
 """
 
 from dataclasses import dataclass
@@ -249,6 +249,7 @@ def _sections(per_line, n_pixels):
         start += max(int(np.round((stop - start) / 2)), 1)
 
 
+@lru_cache(maxsize=64)
 def _blending(n_lines):
     return 1.001 - np.abs(np.linspace(-1, 1, n_lines))
 

@@ -68,10 +68,9 @@ def masked_medians(values, usable):
     """
     usable = usable & ~np.isnan(values)
     # What does not count sorts behind everything else.
-    ordered = np.sort(np.where(usable, values, values.dtype.type(np.inf)), axis=-1)
-    count = usable.sum(axis=-1)
-    middle = np.stack([np.maximum(count - 1, 0) // 2, np.minimum(count // 2, values.shape[-1] - 1)])
-    low, high = np.take_along_axis(ordered, np.moveaxis(middle, 0, -1), axis=-1).transpose(
-        -1, *range(count.ndim)
-    )
-    return np.where(count > 0, (low + high) / 2, values.dtype.type(0))
+    values = np.ascontiguousarray(np.where(usable, values, values.dtype.type(np.inf)))
+    values.sort(axis=-1)
+    count = usable.sum(axis=-1, keepdims=True)
+    low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, values.shape[-1] - 1)
+    sums = np.take_along_axis(values, low, -1) + np.take_along_axis(values, high, -1)
+    return np.where(count > 0, sums / 2, values.dtype.type(0))[..., 0]
