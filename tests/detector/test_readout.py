@@ -174,6 +174,19 @@ def test_other_detectors_are_refused():
         Readout.from_header(instrument="MIRI", fast_axis=1, slow_axis=2, shape=(1024, 1032))
 
 
+def test_interleaved_reference_pixels_are_refused():
+    """As before the refpix step, or after it with preserve_irs2_refpix."""
+    with pytest.raises(ValueError, match=r"NRSIRS2 that has 3200 pixels .* run the refpix step"):
+        Readout.from_header(
+            instrument="NIRSPEC",
+            fast_axis=-2,
+            slow_axis=-1,
+            shape=(3200, 2048),
+            n_outputs=4,
+            read_pattern="NRSIRS2",
+        )
+
+
 def test_wrong_shapes_are_refused():
     readout = Readout(shape=(4, 8))
     with pytest.raises(ValueError, match=r"\(4, 9\) do not fit"):

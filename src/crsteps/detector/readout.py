@@ -125,7 +125,8 @@ class Readout:
         Raises
         ------
         ValueError
-            If the instrument has no HxRG detector, or if the facts contradict each other.
+            If the instrument has no HxRG detector, if the facts contradict each other, or if
+            reference pixels are still interleaved with the others (IRS2).
         """
         if instrument.upper() not in _HXRG_INSTRUMENTS:
             raise ValueError(
@@ -135,6 +136,13 @@ class Readout:
         if n_outputs is None:
             n_outputs = 4 if tuple(shape) == _FULL_FRAME else 1
         irs2 = (read_pattern or "").upper().startswith("NRSIRS2")
+        n_columns = shape[1] if abs(fast_axis) == 1 else shape[0]
+        if irs2 and n_columns != _FULL_FRAME[0]:
+            raise ValueError(
+                f"an image read with {read_pattern} that has {n_columns} pixels and not "
+                f"{_FULL_FRAME[0]} along the fast axis holds reference pixels; run the refpix step "
+                "without preserve_irs2_refpix first"
+            )
         return cls(
             shape=tuple(shape),
             n_outputs=n_outputs,
