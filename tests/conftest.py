@@ -77,6 +77,51 @@ def in_tmp_path(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def crds_variables(monkeypatch):
+    """Undo what the test, or crds itself, does to the variables and memory of CRDS."""
+    from crds.core.utils import clear_function_caches
+
+    from crsteps.framework import crds_access
+
+    clear_function_caches()
+    monkeypatch.setattr(crds_access, "_unreachable_since", {})
+    before = {name: value for name, value in os.environ.items() if name.startswith("CRDS_")}
+    yield monkeypatch
+    clear_function_caches()
+    for name in [name for name in os.environ if name.startswith("CRDS_")]:
+        del os.environ[name]
+    os.environ.update(before)
+
+
+@pytest.fixture
+def serverless_crds(crds_variables, tmp_path):
+    """Configure CRDS with a cache that knows no reference, which is enough for any pipeline."""
+    config = tmp_path / "cache" / "config" / "jwst"
+    config.mkdir(parents=True)
+    server = "https://crds-serverless-mode.stsci.edu"
+    (config / "server_config").write_text(
+        repr(
+            {
+                "observatory": "jwst",
+                "operational_context": "jwst_0001.pmap",
+                "effective_mode": "local",
+                "server_url": server,
+                "status": "s",
+                "connected": False,
+                "last_synced": "2026-01-01 00:00:00",
+                "bad_files": "",
+                "bad_files_set": [],
+                "crds_version": {"str": "14"},
+            }
+        ),
+        encoding="utf-8",
+    )
+    crds_variables.setenv("CRDS_PATH", str(tmp_path / "cache"))
+    crds_variables.setenv("CRDS_SERVER_URL", server)
+    crds_variables.setenv("STPIPE_DISABLE_CRDS_STEPPARS", "true")
+
+
 def pytest_collection_modifyitems(items):
     """Mark every test that asks for the real exposures, so that ``-m real_data`` selects them."""
     for item in items:

@@ -5,11 +5,12 @@ from importlib import import_module
 # Public classes and the module each lives in, imported on first use (PEP 562), so that
 # ``import crsteps`` stays cheap for the plugin discovery of every ``strun``.
 _LAZY = {
+    "CrstepsDetector1Pipeline": "crsteps.pipelines.detector1",
     "MMCosmicStep": "crsteps.mm_cosmic.step",
     "SceneFlickerNoiseStep": "crsteps.flicker_noise.step",
 }
 
-__all__ = ["MMCosmicStep", "SceneFlickerNoiseStep", "__version__"]
+__all__ = ["CrstepsDetector1Pipeline", "MMCosmicStep", "SceneFlickerNoiseStep", "__version__"]
 
 
 def __getattr__(name):

@@ -1,6 +1,5 @@
 """Toy steps, files for them, ``strun``, and a CRDS server that never answers."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -93,20 +92,3 @@ def silent_server():
         server.bind(("127.0.0.1", 0))
         server.listen(50)
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
-
-
-@pytest.fixture
-def crds_variables(monkeypatch):
-    """Undo what the test, or crds itself, does to the variables and memory of CRDS."""
-    from crds.core.utils import clear_function_caches
-
-    from crsteps.framework import crds_access
-
-    clear_function_caches()
-    monkeypatch.setattr(crds_access, "_unreachable_since", {})
-    before = {name: value for name, value in os.environ.items() if name.startswith("CRDS_")}
-    yield monkeypatch
-    clear_function_caches()
-    for name in [name for name in os.environ if name.startswith("CRDS_")]:
-        del os.environ[name]
-    os.environ.update(before)

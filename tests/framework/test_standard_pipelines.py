@@ -53,34 +53,6 @@ class ResamplePipeline(CrPipeline):
         return self.resample.run(given)
 
 
-@pytest.fixture
-def serverless_crds(crds_variables, tmp_path):
-    """Configure CRDS with a cache that knows no reference, which is enough for any pipeline."""
-    config = tmp_path / "cache" / "config" / "jwst"
-    config.mkdir(parents=True)
-    server = "https://crds-serverless-mode.stsci.edu"
-    (config / "server_config").write_text(
-        repr(
-            {
-                "observatory": "jwst",
-                "operational_context": "jwst_0001.pmap",
-                "effective_mode": "local",
-                "server_url": server,
-                "status": "s",
-                "connected": False,
-                "last_synced": "2026-01-01 00:00:00",
-                "bad_files": "",
-                "bad_files_set": [],
-                "crds_version": {"str": "14"},
-            }
-        ),
-        encoding="utf-8",
-    )
-    crds_variables.setenv("CRDS_PATH", str(tmp_path / "cache"))
-    crds_variables.setenv("CRDS_SERVER_URL", server)
-    crds_variables.setenv("STPIPE_DISABLE_CRDS_STEPPARS", "true")
-
-
 # --- our steps elsewhere --------------------------------------------------------------------
 
 

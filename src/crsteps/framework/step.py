@@ -175,6 +175,35 @@ class CrMixin:
                 # Tells strun to stop without a traceback; in Python still a CrstepsInputError.
                 raise CrstepsInputExit(str(error)) from error
 
+    def prepare_output(self, init, *args, **kwargs):
+        """
+        Open the input as a model.
+
+        Parameters
+        ----------
+        init, *args, **kwargs
+            As in `jwst.stpipe.Step`.
+
+        Returns
+        -------
+        model : JwstDataModel, ModelContainer or ModelLibrary
+
+        Raises
+        ------
+        CrstepsInputError
+            A file that is empty, cut off, or of another format.
+        """
+        try:
+            return super().prepare_output(init, *args, **kwargs)
+        except (OSError, TypeError, ValueError, KeyError) as error:
+            if not isinstance(init, str | Path):
+                raise
+            reason = " ".join(str(error).split())[:200].rstrip(".")
+            raise CrstepsInputError(
+                f"{init} cannot be opened as a JWST model ({reason}): check that it is one and "
+                "complete."
+            ) from error
+
     def save_model(self, model, *args, **kwargs):
         """
         Save a model: written aside and renamed, never over an input.
@@ -263,35 +292,6 @@ class CrStep(CrMixin, Step):
 
     # Nothing is fetched ahead: references are looked up when and where they are needed.
     prefetch_references = False
-
-    def prepare_output(self, init, *args, **kwargs):
-        """
-        Open the input as a model.
-
-        Parameters
-        ----------
-        init, *args, **kwargs
-            As in `jwst.stpipe.Step`.
-
-        Returns
-        -------
-        model : JwstDataModel, ModelContainer or ModelLibrary
-
-        Raises
-        ------
-        CrstepsInputError
-            A file that is empty, cut off, or of another format.
-        """
-        try:
-            return super().prepare_output(init, *args, **kwargs)
-        except (OSError, TypeError, ValueError, KeyError) as error:
-            if not isinstance(init, str | Path):
-                raise
-            reason = " ".join(str(error).split())[:200].rstrip(".")
-            raise CrstepsInputError(
-                f"{init} cannot be opened as a JWST model ({reason}): check that it is one and "
-                "complete."
-            ) from error
 
     def record_status(self, result, status="COMPLETE"):
         """

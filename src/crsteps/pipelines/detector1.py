@@ -1,0 +1,175 @@
+"""Stage 1 of jwst, from raw ramps to rates, with our cleaning of flicker noise."""
+
+import logging
+
+import numpy as np
+from jwst.pipeline import Detector1Pipeline
+
+from crsteps.errors import CrstepsInputError
+from crsteps.flicker_noise.slope_error import slope_error_variance
+from crsteps.flicker_noise.step import SceneFlickerNoiseStep
+from crsteps.framework.pipeline import CrPipeline
+from crsteps.framework.provenance import carry_records, read_records
+from crsteps.pipelines.resume import not_twice
+
+log = logging.getLogger(__name__)
+
+_SLOT = "clean_flicker_noise"
+# They make rates from ramps, or work on rates: no intermediate product has been through them.
+_AFTER_RAMPS = ("ramp_fit", "gain_scale")
+
+
+class CrstepsDetector1Pipeline(CrPipeline, Detector1Pipeline):
+    """
+    Calibrate raw ramps to rates, with flicker noise removed by scene_flicker_noise.
+
+    The steps, their order and their parameters are those of ``calwebb_detector1``, but for
+    ``clean_flicker_noise``, whose place `SceneFlickerNoiseStep` takes under its own name.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As for `stpipe.Pipeline`.
+    """
+
+    class_alias = "crsteps_detector1"
+
+    step_defs = {
+        ("scene_flicker_noise" if name == _SLOT else name): (
+            SceneFlickerNoiseStep if name == _SLOT else step
+        )
+        for name, step in Detector1Pipeline.step_defs.items()
+    }
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for name in self.step_defs:
+            if name not in _AFTER_RAMPS:
+                not_twice(getattr(self, name))
+        fit = self.ramp_fit.process
+        self.ramp_fit.process = lambda ramps: self._completed(fit(ramps), ramps)
+
+    @property
+    def clean_flicker_noise(self):
+        """Step that runs in the slot of the standard pipeline."""
+        return self.scene_flicker_noise
+
+    @classmethod
+    def get_config_reftype(cls):
+        """
+        Name the parameters that CRDS is asked for, where it is configured.
+
+        Returns
+        -------
+        str
+            Those of the standard pipeline: the other steps are to run as there.
+        """
+        return Detector1Pipeline.get_config_reftype()
+
+    @classmethod
+    def get_config_from_reference(cls, dataset, disable=None, crds_observatory=None):
+        """
+        Get parameters from CRDS where it is configured, without those of the slot.
+
+        Parameters
+        ----------
+        dataset, disable, crds_observatory
+            As in `stpipe.Step`.
+
+        Returns
+        -------
+        configobj.ConfigObj
+            Parameters.
+        """
+        config = super().get_config_from_reference(
+            dataset, disable=disable, crds_observatory=crds_observatory
+        )
+        config.get("steps", {}).pop(_SLOT, None)
+        return config
+
+    def prepare_output(self, init, *args, **kwargs):
+        """
+        Open the input as ramps.
+
+        Parameters
+        ----------
+        init, *args, **kwargs
+            As in `jwst.stpipe.Step`.
+
+        Returns
+        -------
+        RampModel
+
+        Raises
+        ------
+        CrstepsInputError
+            The input holds no ramps.
+        """
+        model = super().prepare_output(init, *args, **kwargs)
+        if np.ndim(getattr(model, "data", None)) != 4:
+            raise CrstepsInputError(
+                f"{self.class_alias} takes one exposure of raw or partly calibrated ramps, of 4 "
+                f"axes: give a file such as x_uncal.fits or x_jump.fits."
+            )
+        return model
+
+    def run(self, *args):
+        """
+        Run the pipeline.
+
+        Parameters
+        ----------
+        *args
+            Input, as for `stpipe.Step.run`.
+
+        Returns
+        -------
+        JwstDataModel
+            Rates of the exposure.
+        """
+        self.scene_flicker_noise.error_variance = None  # of an earlier run
+        return super().run(*args)
+
+    def _completed(self, rates, ramps):
+        """Give rates of a ramp fit the records of the ramps and the error of the removed noise."""
+        for model in rates:
+            if model is not None:  # there are none where no group is good
+                carry_records(ramps, model)
+        error = self._error_variance(ramps)
+        if error is not None:
+            time = ramps.meta.exposure.group_time
+            added = slope_error_variance(error, ramps.groupdq, group_time=time)
+            for model, variance in zip(rates, added, strict=True):
+                _add_variance(model, variance)
+        return rates
+
+    def _error_variance(self, ramps):
+        """
+        Variance of the error of the noise removed from differences of groups; None for none.
+
+        That of ramps cleaned in an earlier run is known by its mean only.
+        """
+        step = self.scene_flicker_noise
+        record = read_records(ramps).get(step.class_alias, {})
+        if record.get("status") != "COMPLETE" or not record["parameters"].get("update_variance"):
+            return None
+        if step.error_variance is not None:
+            return step.error_variance
+        mean_error = record.get("measurements", {}).get("mean_error")
+        return mean_error and np.full(ramps.data.shape[-2:], mean_error["value"] ** 2)
+
+
+def _add_variance(model, variance):
+    """Add a variance to those of rates, in place."""
+    if model is None:
+        return
+    if model.data.shape != variance.shape:
+        log.warning(
+            "the error of the removed noise is not added to rates of another shape, %s, than that "
+            "of the ramps, %s",
+            model.data.shape,
+            variance.shape,
+        )
+        return
+    model.var_rnoise = model.var_rnoise + variance
+    model.err = np.sqrt(model.err**2 + variance)
