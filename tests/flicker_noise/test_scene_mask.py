@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
+from crsteps.flicker_noise.line_levels import line_offsets, white_noise
 from crsteps.flicker_noise.scene_mask import (
     SceneMaskOptions,
     find_scene_mask,
-    line_offsets,
-    white_noise,
 )
 
 SHAPE = (640, 768)

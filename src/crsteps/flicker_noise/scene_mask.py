@@ -16,26 +16,16 @@ from scipy import ndimage
 
 from crsteps.cosmic_rays.hysteresis import dilate, grow_seeds
 from crsteps.flicker_noise.background import smooth_sky
+from crsteps.flicker_noise.boxes import bin_means, bin_sums, box_medians, enlarge
+from crsteps.flicker_noise.line_levels import SIGMA_PER_MAD, line_offsets, white_noise
+from crsteps.flicker_noise.source_wings import give_back, surroundings
 
-# Standard deviation of a normal distribution over its median absolute value.
-SIGMA_PER_MAD = 1.4826
 FWHM_PER_SIGMA = 2.3548
 # The first look and the widest filters work on images binned to this many pixels.
 COARSE_BIN = 4
-# Boxes in which the white noise is measured, in pixels.
-NOISE_BOX = 64
-# Lines with fewer background pixels, and lines standing out as bright traces along the stripes
-# do, take their offset from their neighbours.
-FEWEST_LINE_PIXELS = 8
-LINE_NEIGHBOURS = 31
-LINE_OUTLIER_SIGMA = 5.0
 # Wide filters do not see what is brighter than this in the narrowest one, in units of the white
 # noise: it would fill them far beyond its edge. Fainter wings of a source help to find the next.
 FAINT = 2.0
-# Radii in pixels to which the surroundings of bright pixels are masked.
-GROWTH_RADII = (4, 6, 8, 12, 16, 24, 32, 48)
-# Lines per block in which some background must remain.
-BLOCK_LINES = 32
 
 
 @dataclass(frozen=True)
@@ -193,9 +183,15 @@ def _mask_signal(signal, usable, background, options):
         filter_noise.append(noise)
         np.maximum(significance, filtered / np.float32(noise or 1), out=significance)
     mask = grow_seeds(significance > options.seed_sigma, significance > options.grow_sigma)
-    mask |= _surroundings(brightness, mask, options)
+    mask |= surroundings(brightness, mask, options.growth_scale)
     mask = dilate(mask, options.dilation) | ~usable
-    _give_back(mask, usable, significance, options)
+    give_back(
+        mask,
+        usable & (significance < options.seed_sigma),
+        significance,
+        n_outputs=options.n_outputs,
+        least=options.smallest_background,
+    )
     return mask, tuple(filter_noise)
 
 
@@ -213,184 +209,29 @@ def _flatten(values, background, options):
 def _first_look(values, usable, options):
     """Bright scene, roughly: outliers from the medians of boxes of a binned image."""
     box = max(options.sky_box // COARSE_BIN, 2)
-    coarse, coarse_usable = _bin_means(values, usable)
-    flat = values - _enlarge(_box_medians(coarse, coarse_usable, box), values.shape)
+    coarse, coarse_usable = bin_means(values, usable, COARSE_BIN)
+    flat = values - enlarge(box_medians(coarse, coarse_usable, box), values.shape, COARSE_BIN)
     flat -= line_offsets(flat, usable, n_outputs=options.n_outputs)
-    coarse, _ = _bin_means(flat, usable)
-    deviation = np.abs(coarse - _box_medians(coarse, coarse_usable, box))
+    coarse, _ = bin_means(flat, usable, COARSE_BIN)
+    deviation = np.abs(coarse - box_medians(coarse, coarse_usable, box))
     # The noise is common to all boxes: one full of sources would hide them in its own.
     noise = SIGMA_PER_MAD * np.median(deviation[coarse_usable]) if coarse_usable.any() else 0.0
     scene = coarse_usable & (deviation > 3 * noise)
-    return _enlarge(dilate(scene, 1), values.shape)
+    return enlarge(dilate(scene, 1), values.shape, COARSE_BIN)
 
 
 def _coarse_sky(values, background, options):
     """Smooth sky at the resolution of a binned image."""
-    coarse, coarse_background = _bin_means(values, background)
+    coarse, coarse_background = bin_means(values, background, COARSE_BIN)
     box = max(options.sky_box // COARSE_BIN, 2)
-    return _enlarge(smooth_sky(coarse, coarse_background, box=box), values.shape)
-
-
-def line_offsets(values, background_mask, *, n_outputs=1):
-    """
-    Offset of each line in each output: the median of its background pixels.
-
-    Parameters
-    ----------
-    values : ndarray of float32, shape (n_lines, n_pixels)
-        Image whose stripes run along the last axis.
-    background_mask : ndarray of bool, shape (n_lines, n_pixels)
-        True at background pixels.
-    n_outputs : int
-        Number of outputs along a line.
-
-    Returns
-    -------
-    ndarray of float32, shape (n_lines, n_pixels)
-        Offsets; interpolated over lines with few background pixels and over lines that stand out
-        from their neighbours as no stripe does (a bright spectrum along the stripes).
-    """
-    n_lines, n_pixels = values.shape
-    width = n_pixels // n_outputs
-    shape = (n_lines * n_outputs, width)
-    median, n_used = _medians(values.reshape(shape), background_mask.reshape(shape))
-    median[n_used < min(FEWEST_LINE_PIXELS, width)] = np.nan
-    median = median.reshape(n_lines, n_outputs)
-    for output in range(n_outputs):
-        median[:, output] = _bridge_outliers(median[:, output])
-    return np.repeat(median, width, axis=1)
-
-
-def _bridge_outliers(offsets):
-    offsets = _interpolate_nan(offsets)
-    deviation = np.abs(offsets - ndimage.median_filter(offsets, LINE_NEIGHBOURS, mode="nearest"))
-    limit = LINE_OUTLIER_SIGMA * SIGMA_PER_MAD * np.median(deviation)
-    return _interpolate_nan(np.where(deviation > limit, np.nan, offsets)) if limit else offsets
-
-
-def _interpolate_nan(values):
-    known = np.flatnonzero(np.isfinite(values))
-    if not known.size:
-        return np.zeros_like(values)
-    return np.interp(np.arange(values.size), known, values[known]).astype(values.dtype)
-
-
-def white_noise(values, usable):
-    """
-    White noise of an image with stripes.
-
-    Measured on differences of pixels two apart along a line, which hold neither stripes nor the
-    offset between even and odd columns.
-
-    Parameters
-    ----------
-    values : ndarray of float32, shape (n_lines, n_pixels)
-        Image whose stripes run along the last axis.
-    usable : ndarray of bool, shape (n_lines, n_pixels)
-        Pixels to use.
-
-    Returns
-    -------
-    ndarray of float32, shape (n_lines, n_pixels)
-        Standard deviation in boxes of 64 pixels; the median of all boxes where one has no pixels,
-        0 if there is nothing to measure.
-    """
-    difference = np.zeros_like(values)
-    known = np.zeros_like(usable)
-    difference[:, 2:] = np.abs(values[:, 2:] - values[:, :-2])
-    known[:, 2:] = usable[:, 2:] & usable[:, :-2]
-    noise = _box_medians(difference, known, NOISE_BOX, smooth=True)
-    return noise * np.float32(SIGMA_PER_MAD / np.sqrt(2))
-
-
-def _box_medians(values, usable, box, *, smooth=False):
-    """Medians of boxes, spread over their pixels."""
-    n_y, n_x = (-(-size // box) for size in values.shape)
-    margins = [(0, n * box - size) for n, size in zip((n_y, n_x), values.shape, strict=True)]
-    blocks = [
-        np.pad(array, margins).reshape(n_y, box, n_x, box).swapaxes(1, 2).reshape(n_y * n_x, -1)
-        for array in (values, usable)
-    ]
-    medians, n_used = _medians(*blocks)
-    known = n_used > 0
-    medians[~known] = np.median(medians[known]) if known.any() else 0
-    medians = medians.reshape(n_y, n_x)
-    if smooth:
-        medians = ndimage.median_filter(medians, 3, mode="nearest")
-    medians = medians.repeat(box, axis=0).repeat(box, axis=1)
-    return medians[: values.shape[0], : values.shape[1]]
-
-
-def _medians(values, usable):
-    """Median of the usable values of each row, NaN without any; and their numbers."""
-    # Sorting float32 rows is vectorised; NumPy's nanmedian is many times slower.
-    values = np.where(usable, values, np.float32(np.nan))
-    values.sort(axis=1)  # NaN goes last
-    n_used = np.count_nonzero(usable, axis=1)
-    rows = np.arange(len(values))
-    low, high = np.maximum(n_used - 1, 0) // 2, np.minimum(n_used // 2, values.shape[1] - 1)
-    return (values[rows, low] + values[rows, high]) / 2, n_used
-
-
-def _bin_means(values, usable, factor=COARSE_BIN):
-    """Mean of the usable pixels of each bin, and where at least half of the pixels are usable."""
-    total = _bin_sums(np.where(usable, values, 0), factor)
-    n_used = _bin_sums(usable.astype(np.float32), factor)
-    n_inside = [np.minimum(factor, size - np.arange(0, size, factor)) for size in values.shape]
-    return total / np.maximum(n_used, 1), n_used >= 0.5 * np.outer(*n_inside)
-
-
-def _bin_sums(values, factor, function=np.add):
-    """Sums, or another reduction of which 0 is the neutral element, of square bins."""
-    margins = [(0, -size % factor) for size in values.shape]
-    if np.any(margins):
-        values = np.pad(values, margins)
-    n_y, n_x = (size // factor for size in values.shape)
-    # Whole rows first: they are long enough to be vectorised.
-    rows = function.reduce(values.reshape(n_y, factor, -1), axis=1)
-    return function.reduce(rows.reshape(n_y, n_x, factor), axis=2)
-
-
-def _enlarge(coarse, shape, factor=COARSE_BIN):
-    return coarse.repeat(factor, axis=0).repeat(factor, axis=1)[: shape[0], : shape[1]]
+    return enlarge(smooth_sky(coarse, coarse_background, box=box), values.shape, COARSE_BIN)
 
 
 def _filter(signal, fwhm):
     """Absolute value of an image smoothed by a Gaussian."""
     # A bin of a third of the filter's width costs hardly any signal.
     factor = COARSE_BIN if fwhm >= 3 * COARSE_BIN else 2 if fwhm >= 6 else 1
-    values = _bin_sums(signal, factor) / np.float32(factor**2) if factor > 1 else signal
+    values = bin_sums(signal, factor) / np.float32(factor**2) if factor > 1 else signal
     width = fwhm / FWHM_PER_SIGMA / factor
     values = np.abs(ndimage.gaussian_filter(values, width, mode="constant", truncate=3))
-    return _enlarge(values, signal.shape, factor) if factor > 1 else values
-
-
-def _surroundings(brightness, mask, options):
-    """Neighbourhoods of bright pixels, to a radius that grows with their brightness."""
-    coarse = _bin_sums(np.where(mask, brightness, 0), COARSE_BIN, np.maximum)
-    grown = np.zeros(coarse.shape, dtype=bool)
-    if options.growth_scale > 0:
-        for radius in GROWTH_RADII:
-            bright = coarse > (radius / options.growth_scale) ** 3
-            if not bright.any():
-                break
-            grown |= ndimage.distance_transform_edt(~bright) * COARSE_BIN <= radius
-    return _enlarge(grown, mask.shape)
-
-
-def _give_back(mask, valid, significance, options):
-    """Unmask the faintest neighbours of sources where an output has next to no background."""
-    width = mask.shape[1] // options.n_outputs
-    for line in range(0, mask.shape[0], BLOCK_LINES):
-        for column in range(0, mask.shape[1], width):
-            block = np.s_[line : line + BLOCK_LINES, column : column + width]
-            wanted = int(np.ceil(options.smallest_background * mask[block].size))
-            short = wanted - np.count_nonzero(~mask[block])
-            if short <= 0:
-                continue
-            faint = valid[block] & mask[block] & (significance[block] < options.seed_sigma)
-            candidates = np.where(faint, significance[block], np.inf)
-            short = min(short, np.count_nonzero(faint))
-            if short:
-                limit = np.partition(candidates, short - 1, axis=None)[short - 1]
-                mask[block] &= candidates > limit
+    return enlarge(values, signal.shape, factor) if factor > 1 else values
