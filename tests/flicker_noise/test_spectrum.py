@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from crsteps.flicker_noise.spectrum import measure_spectrum
+from crsteps.flicker_noise.spectrum import FlickerSpectrum, measure_spectrum
 from crsteps.flicker_noise.streams import Streams
 
 N_BINS, WHITE = 40_000, 2.0
@@ -115,3 +115,20 @@ def test_without_common_noise_all_of_it_is_of_its_own():
 def test_nothing_is_measured_in_nothing():
     nothing = np.zeros((2, 500), np.float32)
     assert not measure_spectrum([Streams(nothing, nothing)]).variance.any()
+
+
+def test_spectrum_in_longer_bins_is_that_of_means_of_bins():
+    """Covariances of means of four samples, summed from those of the samples."""
+    times = np.array([0.7, 5.0, 80.0])
+    spectrum = FlickerSpectrum(
+        np.array([1.0, 2.0, 0.5]), np.array([0.0, 1.5, 3.0]), np.ones(2), times
+    )
+    lags, shifts = np.array([1, 2, 7, 40]), np.arange(-3, 4)
+    weights = (4 - np.abs(shifts)) / 16
+    longer = spectrum.in_bins(4)
+    for independent in (True, False):
+        samples = spectrum.autocovariance(4 * lags[:, None] + shifts, independent=independent)
+        means = longer.autocovariance(lags, independent=independent)
+        np.testing.assert_allclose(means, samples @ weights, rtol=1e-12)
+    np.testing.assert_allclose(longer.in_bins(1 / 4).common, spectrum.common)
+    np.testing.assert_allclose(longer.in_bins(1 / 4).times, times)

@@ -7,6 +7,7 @@ from crsteps.detector.readout import Readout
 from crsteps.flicker_noise.streams import (
     BIN_TICKS,
     bin_time,
+    coarser,
     from_streams,
     row_bins,
     to_streams,
@@ -180,3 +181,14 @@ def test_time_of_a_bin():
 def test_images_of_another_shape_are_refused():
     with pytest.raises(ValueError, match=r"\(4, 9\) do not fit a readout of \(4, 8\)"):
         to_streams(np.zeros((4, 9)), np.ones((4, 9)), Readout(shape=(4, 8)))
+
+
+def test_joined_bins_are_the_bins_of_more_ticks():
+    """Rows of 16 bins of 4 ticks and two between them: no bin of 8 reaches into the next row."""
+    readout = Readout(shape=(5, 128), n_outputs=2, fast_axis=1, slow_axis=2, overhead=8)
+    random = np.random.default_rng(8)
+    image, used = random.normal(size=readout.shape), random.random(readout.shape) < 0.3
+    joined = coarser(to_streams(image, used, readout, bin_ticks=4), 2)
+    long = to_streams(image, used, readout, bin_ticks=8)
+    np.testing.assert_array_equal(joined.weights, long.weights)
+    np.testing.assert_allclose(joined.values, long.values, atol=1e-6)

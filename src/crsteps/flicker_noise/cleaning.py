@@ -8,12 +8,15 @@ from scipy.ndimage import uniform_filter
 from crsteps.flicker_noise.background import smooth_sky
 from crsteps.flicker_noise.process import FlickerProcess
 from crsteps.flicker_noise.spectrum import FlickerSpectrum, measure_spectrum
-from crsteps.flicker_noise.streams import from_streams, to_streams
+from crsteps.flicker_noise.streams import BIN_TICKS, coarser, from_streams, to_streams
 
 # Least part of the pixels that must show background.
 LEAST_BACKGROUND = 0.01
 # Pixels from which the noise of a pixel is measured.
 _NOISE_SAMPLE = 200_000
+# Ticks in a bin of the estimate, which shorter ones would improve by a per cent, and of that of
+# alternating columns, which has little power and only at low frequencies.
+_ESTIMATE_TICKS, _ALTERNATING_TICKS = 2, 16
 # Draws of the error and side in pixels of the area it is averaged over: the variance is then good
 # to a few per cent.
 _ERROR_DRAWS, _ERROR_SCALE = 1, 97
@@ -168,32 +171,54 @@ def estimate_flicker(
     used = np.broadcast_to(background_mask, images.shape) & np.isfinite(images)
     if used.mean() < LEAST_BACKGROUND:
         raise ValueError(f"only {100 * used.mean():.2g} % of the pixels show background")
-    raw = [to_streams(image, mask, readout) for image, mask in zip(images, used, strict=True)]
     if sky is None:
-        mean = _mean_image(images, used, consecutive)
-        sky = smooth_sky(mean.image, mean.used, box=options.sky_box)
-        for _ in range(options.sky_passes - 1):
-            noise = _noise_of_mean(mean, sky, spectrum or _spectrum(raw[:1], sky, readout), readout)
-            sky = smooth_sky(mean.image - noise, mean.used, box=options.sky_box)
-    streams = _without_sky(raw, sky, readout)
-    spectrum = spectrum or measure_spectrum(streams)
+        sky = _sky_behind(images, used, readout, spectrum, consecutive, options)
+    streams = [
+        to_streams(image - sky, mask, readout, bin_ticks=_ESTIMATE_TICKS)
+        for image, mask in zip(images, used, strict=True)
+    ]
+    # The spectrum is known as well from longer bins.
+    factor = BIN_TICKS // _ESTIMATE_TICKS
+    spectrum = spectrum or measure_spectrum([coarser(stream, factor) for stream in streams])
     # White noise and error are those of the image with the most background.
     best = int(np.argmax(used.sum(axis=(1, 2))))
     white = _white_variance(images[best] - sky, used[best], spectrum)
-    process = FlickerProcess.from_spectrum(spectrum, streams[0].values.shape[1])
-    noise = _estimates(process, streams, white, readout, options.tolerance)
-    error = _error_variance(process, streams[best], white, readout)
+    process = FlickerProcess.from_spectrum(spectrum.in_bins(1 / factor), streams[0].values.shape[1])
+    noise = np.empty(images.shape, np.float32)
+    for own, stream in zip(noise, streams, strict=True):
+        own[...] = _estimate(process, stream, white, readout, _ESTIMATE_TICKS, options.tolerance)
+    error = _error_variance(spectrum, used[best], white, readout)
     alternating = None
     if options.alternating_columns:
-        streams = [
-            to_streams(image - sky - own, mask, readout, alternating=True)
-            for image, own, mask in zip(images, noise, used, strict=True)
-        ]
-        # The two halves of an amplifier belong to one output: nothing is common.
-        alternating = measure_spectrum(streams, common=False)
-        process = FlickerProcess.from_spectrum(alternating, streams[0].values.shape[1])
-        noise += _estimates(process, streams, white, readout, options.tolerance, alternating=True)
+        alternating = _add_alternating(noise, images, sky, used, white, readout)
     return FlickerEstimate(noise, sky, spectrum, alternating, float(np.sqrt(white)), error)
+
+
+def _sky_behind(images, used, readout, spectrum, consecutive, options):
+    """Smooth sky: of the mean image, and again when its flicker noise has been removed."""
+    mean = _mean_image(images, used, consecutive)
+    sky = smooth_sky(mean.image, mean.used, box=options.sky_box)
+    for _ in range(options.sky_passes - 1):
+        first = to_streams(images[0] - sky, used[0], readout)
+        noise = _noise_of_mean(mean, sky, spectrum or measure_spectrum([first]), readout)
+        sky = smooth_sky(mean.image - noise, mean.used, box=options.sky_box)
+    return sky
+
+
+def _add_alternating(noise, images, sky, used, white, readout):
+    """Add the alternating column noise of each image to its noise; return the spectrum."""
+    binning = {"alternating": True, "bin_ticks": _ALTERNATING_TICKS}
+    streams = [
+        to_streams(image - sky - own, mask, readout, **binning)
+        for image, own, mask in zip(images, noise, used, strict=True)
+    ]
+    # The two halves of an amplifier belong to one output: nothing is common.
+    spectrum = measure_spectrum(streams, common=False)
+    if spectrum.independent.any():
+        process = FlickerProcess.from_spectrum(spectrum, streams[0].values.shape[1])
+        for own, stream in zip(noise, streams, strict=True):
+            own += _estimate(process, stream, white, readout, tolerance=1e-2, **binning)
+    return spectrum.in_bins(BIN_TICKS / _ALTERNATING_TICKS)
 
 
 @dataclass(frozen=True)
@@ -234,10 +259,6 @@ def _mean_image(images, used, consecutive):
     return _Mean(total / np.where(count > 0, count, 1), count > 0, float(variance))
 
 
-def _spectrum(raw, sky, readout):
-    return measure_spectrum(_without_sky(raw, sky, readout))
-
-
 def _noise_of_mean(mean, sky, spectrum, readout):
     """Flicker noise of the mean image; good enough to see the sky behind it."""
     spectrum = replace(
@@ -249,16 +270,7 @@ def _noise_of_mean(mean, sky, spectrum, readout):
     streams = to_streams(residual, mean.used, readout)
     process = FlickerProcess.from_spectrum(spectrum, streams.values.shape[1])
     white = _white_variance(residual, mean.used, spectrum)
-    return _estimates(process, [streams], white, readout, 1e-2)[0]
-
-
-def _without_sky(raw, sky, readout):
-    """Streams of images less those of the sky, which is smooth: masks do not change its means."""
-    level = to_streams(sky, np.ones(sky.shape, dtype=bool), readout).values
-    return [
-        replace(stream, values=np.where(stream.weights > 0, stream.values - level, 0))
-        for stream in raw
-    ]
+    return _estimate(process, streams, white, readout, BIN_TICKS, tolerance=1e-2)
 
 
 def _white_variance(residual, used, spectrum):
@@ -274,31 +286,24 @@ def _pixel_variance(image, used):
     return float((1.4826 * np.median(np.abs(residual - np.median(residual)))) ** 2)
 
 
-def _estimates(process, streams, white, readout, tolerance, *, alternating=False):
-    """Noise of each image from its stream."""
-    return np.array(
-        [
-            from_streams(
-                process.estimate(
-                    stream.values, stream.weights / np.float32(white), tolerance=tolerance
-                ),
-                readout,
-                alternating=alternating,
-            )
-            for stream in streams
-        ]
-    )
+def _estimate(process, stream, white, readout, bin_ticks, tolerance, *, alternating=False):
+    """Noise of an image from its stream."""
+    weights = stream.weights / np.float32(white)
+    values = process.estimate(stream.values, weights, tolerance=tolerance)
+    return from_streams(values, readout, alternating=alternating, bin_ticks=bin_ticks)
 
 
-def _error_variance(process, stream, white, readout):
+def _error_variance(spectrum, used, white, readout):
     """
     Variance of the error of an estimate, from drawn errors smoothed over an area.
 
     The draws have a fixed seed: the same data give the same variance.
     """
+    weights = to_streams(used, used, readout).weights / np.float32(white)
+    process = FlickerProcess.from_spectrum(spectrum, weights.shape[1])
     rng = np.random.default_rng(20260101)
-    weights = stream.weights / np.float32(white)
     squares = [
-        from_streams(process.sample_error(weights, rng), readout) ** 2 for _ in range(_ERROR_DRAWS)
+        from_streams(process.sample_error(weights, rng, tolerance=1e-2), readout) ** 2
+        for _ in range(_ERROR_DRAWS)
     ]
     return uniform_filter(np.mean(squares, axis=0), _ERROR_SCALE, mode="nearest")

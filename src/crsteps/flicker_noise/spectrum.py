@@ -71,6 +71,27 @@ class FlickerSpectrum:
                 sums += amplitude * np.exp(lags / -time)
         return sums
 
+    def in_bins(self, factor):
+        """
+        Give the same spectrum for bins of another length.
+
+        Parameters
+        ----------
+        factor : float
+            Length of the new bins in old ones.
+
+        Returns
+        -------
+        FlickerSpectrum
+            Covariances of means over the new bins, at any lag but zero.
+        """
+        # Means over bins multiply the covariances of a kernel by (sinh h / h)^2, h = 1 / (2 tau).
+        old, new = 0.5 / self.times, 0.5 * factor / self.times
+        gain = (np.sinh(new) / np.sinh(old) / factor) ** 2
+        return FlickerSpectrum(
+            self.common * gain, self.independent * gain, self.gains, self.times / factor
+        )
+
     @property
     def variance(self):
         """Variance of the flicker noise of each output."""

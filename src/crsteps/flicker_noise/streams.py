@@ -36,6 +36,30 @@ class Streams:
     weights: np.ndarray
 
 
+def coarser(streams, factor):
+    """
+    Join neighbouring bins.
+
+    Parameters
+    ----------
+    streams : Streams
+        Streams.
+    factor : int
+        Bins that make one.
+
+    Returns
+    -------
+    Streams
+    """
+    shape = streams.values.shape
+    margin = [(0, 0)] * (len(shape) - 1) + [(0, -shape[-1] % factor)]
+    total, weight = (
+        np.pad(array, margin).reshape(*shape[:-1], -1, factor).sum(axis=-1)
+        for array in (streams.values * streams.weights, streams.weights)
+    )
+    return Streams(np.divide(total, weight, out=total, where=weight > 0), weight)
+
+
 def row_bins(readout, bin_ticks=BIN_TICKS):
     """
     Count the bins of a row, with those of the overhead between rows.
