@@ -17,6 +17,11 @@ _SCALE_PRIOR = 3.0
 # estimates of the noise that need not be better than that. With ten times less accuracy the depth
 # of a transit was a quarter too small where stripes lie along the dispersion.
 _SCALE_ACCURACY, _MOST_STEPS, _LOOSE = 0.002, 40, 2e-3
+# Groups whose light carries as much information as that share the response of the noise to it.
+_SHARED = 0.95
+# Ticks in a bin of the alternating column noise: beside the white noise, only the slow part of it
+# can be seen.
+ALTERNATING_TICKS = 16
 # Alternating column noise is so small beside the noise that less accuracy does.
 _LOOSE_ALTERNATING = 1e-2
 # Draws of the error, and the side in pixels of the area over which its variance is averaged: it is
@@ -44,8 +49,8 @@ class JointFit:
     variance : ndarray of float32, shape (ny, nx)
         White-noise variance of a pixel.
     spectrum, alternating_spectrum : FlickerSpectrum or None
-        Spectrum of the noise and of the alternating column noise in bins of `bin_ticks`; without
-        one, or without power, there is no such noise.
+        Spectrum of the noise in bins of ``options.bin_ticks``, and of the alternating column noise
+        in bins of `ALTERNATING_TICKS`; without one, or without power, there is no such noise.
     readout : crsteps.detector.readout.Readout
         Clocking.
     options : crsteps.flicker_noise.time_series.TimeSeriesOptions
@@ -62,13 +67,8 @@ class JointFit:
     def __init__(self, light, variance, spectrum, alternating_spectrum, readout, options):
         self.light, self.weight = light, (1 / variance).astype(np.float32)
         self.readout, self.options = readout, options
-        n_bins = row_bins(readout, options.bin_ticks)[1] * readout.n_rows
-        self._noise, self._alternating = (
-            FlickerProcess.from_spectrum(given, n_bins)
-            if given is not None and np.any(given.variance > 0)
-            else None
-            for given in (spectrum, alternating_spectrum)
-        )
+        self._noise = _process(spectrum, readout, options.bin_ticks)
+        self._alternating = _process(alternating_spectrum, readout, ALTERNATING_TICKS)
         self.noise_variance = 0.0 if self._noise is None else float(np.mean(spectrum.variance))
         # Axis of the image across the dispersion, and where its cells begin.
         self._across = 0 if options.dispersion_axis == 1 else 1
@@ -98,15 +98,16 @@ class JointFit:
         weights = np.where(used, self.weight, 0)
         weighted_light = weights * self.light
         noise = self.estimate(residual, weights)
-        whole = self._gather((weighted_light * self.light).sum(axis=0)) + _SCALE_PRIOR**-2
         left = self._gather((weighted_light * (residual - noise)).sum(axis=0))
+        whole = self._gather((weighted_light * self.light).sum(axis=0)) + _SCALE_PRIOR**-2
         departure = np.zeros_like(left)
         search = conditioned = left / whole
         product = target = np.sum(left * conditioned)
+        weights = self._of_groups(weights)
         for _ in range(_MOST_STEPS):
             if product <= _SCALE_ACCURACY**2 * target:
                 break
-            step = np.broadcast_to(self._spread(search), residual.shape)
+            step = np.broadcast_to(self._spread(search), weights.shape)
             taken = self.estimate(step, weights, tolerance=_LOOSE)
             image = whole * search - self._gather((weighted_light * taken).sum(axis=0))
             length = product / np.sum(search * image)
@@ -118,6 +119,7 @@ class JointFit:
             search = conditioned + product / previous * search
         if self._alternating is not None:
             rest = residual - noise - self._spread(departure)
+            weights = np.where(used, self.weight, 0)
             noise += self.estimate(rest, weights, alternating=True, tolerance=_LOOSE_ALTERNATING)
         return noise, departure
 
@@ -141,7 +143,8 @@ class JointFit:
         process = self._alternating if alternating else self._noise
         if process is None:
             return np.zeros(images.shape, np.float32)
-        binning = {"alternating": alternating, "bin_ticks": self.options.bin_ticks}
+        ticks = ALTERNATING_TICKS if alternating else self.options.bin_ticks
+        binning = {"alternating": alternating, "bin_ticks": ticks}
         streams = to_streams(images, weights, self.readout, **binning)
         for values, weight in zip(streams.values, streams.weights, strict=True):
             values[:] = process.estimate(
@@ -237,6 +240,13 @@ class JointFit:
         error = self.estimate(data, np.where(used, self.weight, 0)) - noise
         return _local_mean(error**2)
 
+    def _of_groups(self, weights):
+        """Weights for the response to the light: their mean where the groups are alike."""
+        information = np.sum(weights * self.light**2, axis=(1, 2), dtype=np.float64)
+        if information.min() > _SHARED * information.max():
+            return weights.mean(axis=0, keepdims=True)
+        return weights
+
     def _draw(self, rng, shape):
         """Draw the noise of the differences of an integration, and the same with white noise."""
         noise = np.zeros(shape, np.float32)
@@ -260,6 +270,14 @@ class JointFit:
         if self.options.chromatic:
             scales = np.repeat(scales, self._lengths, axis=self._across)
         return scales * self.light
+
+
+def _process(spectrum, readout, bin_ticks):
+    """Process with a spectrum; None without power."""
+    if spectrum is None or not np.any(spectrum.variance > 0):
+        return None
+    n_bins = row_bins(readout, bin_ticks)[1] * readout.n_rows
+    return FlickerProcess.from_spectrum(spectrum, n_bins)
 
 
 def _local_mean(squares):
