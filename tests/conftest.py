@@ -57,7 +57,7 @@ def real_data():
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def user_environment():
     """
     Return the environment variables of a user without CRDS, for commands that a test runs.

@@ -144,6 +144,9 @@ class CrMixin:
     # Suffixes of products besides the alias.
     other_suffixes = ("mmcr",)
 
+    # What a file that is given has to be.
+    takes = "a JWST model"
+
     def run(self, *args):
         """
         Run the step.
@@ -200,7 +203,7 @@ class CrMixin:
                 raise
             reason = " ".join(str(error).split())[:200].rstrip(".")
             raise CrstepsInputError(
-                f"{init} cannot be opened as a JWST model ({reason}): check that it is one and "
+                f"{init} cannot be opened as {self.takes} ({reason}): check that it is one and "
                 "complete."
             ) from error
 

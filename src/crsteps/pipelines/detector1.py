@@ -1,9 +1,11 @@
 """Stage 1 of jwst, from raw ramps to rates, with our cleaning of flicker noise."""
 
 import logging
+from pathlib import Path
 
 import numpy as np
 from jwst.pipeline import Detector1Pipeline
+from stdatamodels.jwst.datamodels import JwstDataModel, read_metadata
 
 from crsteps.errors import CrstepsInputError
 from crsteps.flicker_noise.slope_error import slope_error_variance
@@ -33,6 +35,7 @@ class CrstepsDetector1Pipeline(CrPipeline, Detector1Pipeline):
     """
 
     class_alias = "crsteps_detector1"
+    takes = "an exposure of ramps"
 
     step_defs = {
         ("scene_flicker_noise" if name == _SLOT else name): (
@@ -103,15 +106,15 @@ class CrstepsDetector1Pipeline(CrPipeline, Detector1Pipeline):
         Raises
         ------
         CrstepsInputError
-            The input holds no ramps.
+            The input is not one exposure of ramps.
         """
-        model = super().prepare_output(init, *args, **kwargs)
-        if np.ndim(getattr(model, "data", None)) != 4:
+        if _is_fitted(init):
+            name = init if isinstance(init, str | Path) else init.meta.filename
             raise CrstepsInputError(
-                f"{self.class_alias} takes one exposure of raw or partly calibrated ramps, of 4 "
-                f"axes: give a file such as x_uncal.fits or x_jump.fits."
+                f"{name} has been through the ramp fit: {self.class_alias} takes {self.takes} such "
+                "as x_uncal.fits or x_jump.fits."
             )
-        return model
+        return super().prepare_output(init, *args, **kwargs)
 
     def run(self, *args):
         """
@@ -157,6 +160,16 @@ class CrstepsDetector1Pipeline(CrPipeline, Detector1Pipeline):
             return step.error_variance
         mean_error = record.get("measurements", {}).get("mean_error")
         return mean_error and np.full(ramps.data.shape[-2:], mean_error["value"] ** 2)
+
+
+def _is_fitted(given):
+    """Tell whether a file or model has been through the ramp fit; what cannot be read has not."""
+    if isinstance(given, JwstDataModel):
+        return given.meta.cal_step.ramp_fit == "COMPLETE"
+    try:
+        return read_metadata(given, flatten=True).get("meta.cal_step.ramp_fit") == "COMPLETE"
+    except (OSError, TypeError, ValueError, KeyError):
+        return False  # told when it is opened
 
 
 def _add_variance(model, variance):
