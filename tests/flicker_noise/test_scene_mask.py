@@ -230,7 +230,7 @@ def test_small_and_constant_images(shape):
         (np.zeros((8, 9)), {"n_outputs": 4}, "4 outputs do not divide a line of 9 pixels"),
         (np.zeros((8, 9)), {"stripe_axis": 2}, "stripe_axis must be 0 or 1"),
         (np.zeros((8, 9)), {"n_outputs": 0}, "n_outputs must be at least 1"),
-        (np.zeros((8, 9)), {"seed_sigma": 1.0}, "must not be above seed_sigma"),
+        (np.zeros((8, 9)), {"seed_sigma": (1.0, 2.0, 3.0)}, "must not be above seed_sigma"),
     ],
 )
 def test_mistakes(image, options, message):

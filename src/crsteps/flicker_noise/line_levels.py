@@ -9,6 +9,8 @@ from crsteps.flicker_noise.boxes import box_medians, row_medians
 SIGMA_PER_MAD = 1.4826
 # Boxes in which the white noise is measured, in pixels.
 NOISE_BOX = 64
+# Pixels from which the noise of a typical pixel is measured.
+NOISE_SAMPLE = 400_000
 # Lines with fewer background pixels, and lines standing out as bright traces along the stripes
 # do, take their offset from their neighbours.
 FEWEST_LINE_PIXELS = 8
@@ -86,3 +88,28 @@ def white_noise(values, usable):
     known[:, 2:] = usable[:, 2:] & usable[:, :-2]
     noise = box_medians(difference, known, NOISE_BOX, smooth=True)
     return noise * np.float32(SIGMA_PER_MAD / np.sqrt(2))
+
+
+def typical_noise(image, *, stripe_axis):
+    """
+    White noise of a typical pixel of an image with stripes and sources.
+
+    Parameters
+    ----------
+    image : ndarray of float, shape (ny, nx)
+        Image; pixels that are not finite are left out.
+    stripe_axis : int
+        Array axis along which a stripe runs.
+
+    Returns
+    -------
+    float
+        Standard deviation, from differences of pixels two apart along a line; 0 if there are none.
+    """
+    lines = image if stripe_axis == 1 else image.T
+    lines = lines[:: max(1, lines.size // NOISE_SAMPLE)]
+    difference = np.abs(lines[:, 2:] - lines[:, :-2])
+    difference = difference[np.isfinite(difference)]
+    if not difference.size:
+        return 0.0
+    return float(SIGMA_PER_MAD / np.sqrt(2) * np.median(difference))

@@ -42,18 +42,24 @@ class SceneMaskOptions:
         Number of outputs, which share the stripe axis in equal parts.
     fwhm : tuple of float
         Full widths at half maximum of the matched filters, in pixels, the narrowest first.
-    seed_sigma : float
-        A pixel is a source above this many standard deviations of a filtered image.
-    grow_sigma : float
+    seed_sigma : tuple of float
+        A pixel is a source above this many standard deviations of each filtered image. Wide
+        filters have few independent pixels, and may look deeper.
+    grow_sigma : tuple of float
         Pixels connected with a source are masked down to this many.
+    faintest : float
+        Light that may stay in the background, in units of the white noise of an image that is to
+        be cleaned, as seen by the narrowest filter; less in proportion in wider ones, which see it
+        on more pixels.
     sky_box : int
         Box of `smooth_sky`: what is smooth on this scale is sky, not scene.
     growth_scale : float
-        A pixel of brightness b (in units of the white noise) masks its surroundings to a radius of
-        ``growth_scale * b**(1/3)`` pixels: wings of a point spread function fall with the third
-        power of the distance.
+        A pixel that is b times as bright as the faintest light masks its surroundings to a radius
+        of up to ``growth_scale * b**(1/3)`` pixels, as far as there is light in the mean of all
+        such surroundings: wings of a point spread function fall with the third power of the
+        distance, or faster.
     dilation : int
-        Steps of the final dilation.
+        Steps of the final dilation, where noise and not the faintest light limits the mask.
     smallest_background : float
         Where less than this fraction of an output in a block of 32 lines is background, the pixels
         masked as neighbours of sources are given back, faintest first.
@@ -62,10 +68,11 @@ class SceneMaskOptions:
     stripe_axis: int = 1
     n_outputs: int = 1
     fwhm: tuple[float, ...] = (2.5, 6.0, 12.0)
-    seed_sigma: float = 4.0
-    grow_sigma: float = 1.75
+    seed_sigma: tuple[float, ...] = (4.0, 3.5, 3.25)
+    grow_sigma: tuple[float, ...] = (2.5, 2.0, 1.75)
+    faintest: float = 0.1
     sky_box: int = 64
-    growth_scale: float = 1.5
+    growth_scale: float = 1.1
     dilation: int = 1
     smallest_background: float = 0.05
 
@@ -74,9 +81,11 @@ class SceneMaskOptions:
             raise ValueError(f"stripe_axis must be 0 or 1, not {self.stripe_axis}.")
         if self.n_outputs < 1:
             raise ValueError(f"n_outputs must be at least 1, not {self.n_outputs}.")
-        if self.grow_sigma > self.seed_sigma:
+        if not len(self.fwhm) == len(self.seed_sigma) == len(self.grow_sigma):
+            raise ValueError("fwhm, seed_sigma and grow_sigma need one value for each filter.")
+        if np.any(np.greater(self.grow_sigma, self.seed_sigma)):
             raise ValueError(
-                f"grow_sigma ({self.grow_sigma}) must not be above seed_sigma ({self.seed_sigma})."
+                f"grow_sigma {self.grow_sigma} must not be above seed_sigma {self.seed_sigma}."
             )
 
 
@@ -104,7 +113,7 @@ class SceneMask:
     background_fraction: float
 
 
-def find_scene_mask(image, *, sigma=None, missing=None, options=None):
+def find_scene_mask(image, *, sigma=None, missing=None, image_noise=None, options=None):
     """
     Find sources and their wings in an image with 1/f stripes.
 
@@ -117,6 +126,10 @@ def find_scene_mask(image, *, sigma=None, missing=None, options=None):
         Only its relative values matter for detection; pixels with 0 or NaN are masked.
     missing : ndarray of bool, shape (ny, nx), optional
         Pixels not to use; pixels that are not finite never are.
+    image_noise : float, optional
+        White noise of a pixel of the images that are to be cleaned with the mask, in the unit of
+        `image`; that of `image` itself when not given. What is faint beside it may stay: the mean
+        of many integrations shows wings that do no harm, and too little background without them.
     options : SceneMaskOptions, optional
         Options; the defaults when not given.
 
@@ -155,7 +168,10 @@ def find_scene_mask(image, *, sigma=None, missing=None, options=None):
     usable &= sigma > 0
     np.divide(signal, sigma, out=signal, where=usable)
     signal[~usable] = 0
-    mask, filter_noise = _mask_signal(signal, usable, background & usable, options)
+    background &= usable
+    noise = float(np.median(sigma[background])) if background.any() else 1.0
+    faintest = options.faintest * (1.0 if image_noise is None else image_noise / noise)
+    mask, filter_noise = _mask_signal(signal, usable, background, faintest, options)
     return SceneMask(
         mask=np.ascontiguousarray(_lines_first(mask, options)),
         sigma=np.ascontiguousarray(_lines_first(sigma, options)),
@@ -169,25 +185,34 @@ def _lines_first(array, options):
     return array if options.stripe_axis == 1 else array.T
 
 
-def _mask_signal(signal, usable, background, options):
+def _mask_signal(signal, usable, background, faintest, options):
     """Mask of a flat image in units of its white noise, and the noise of the filters."""
     if not background.any():
         return np.ones_like(usable), (np.nan,) * len(options.fwhm)
     significance = np.zeros_like(signal)
+    growable = np.zeros_like(usable)
     filter_noise = []
     brightness = _filter(signal, options.fwhm[0])
-    faint = np.where(brightness < FAINT, signal, 0)
-    for fwhm in options.fwhm:
+    faint = np.where(brightness < max(FAINT, faintest), signal, 0)
+    filters = zip(options.fwhm, options.seed_sigma, options.grow_sigma, strict=True)
+    for fwhm, seed_sigma, grow_sigma in filters:
         filtered = _filter(faint, fwhm) if filter_noise else brightness
         noise = SIGMA_PER_MAD * float(np.median(filtered[background]))
         filter_noise.append(noise)
-        np.maximum(significance, filtered / np.float32(noise or 1), out=significance)
-    mask = grow_seeds(significance > options.seed_sigma, significance > options.grow_sigma)
-    mask |= surroundings(brightness, mask, options.growth_scale)
-    mask = dilate(mask, options.dilation) | ~usable
+        least = faintest * options.fwhm[0] / fwhm
+        seed = np.float32(max(seed_sigma * noise, least) or 1)
+        np.maximum(significance, filtered / seed, out=significance)
+        growable |= filtered > max(grow_sigma * noise, least)
+    mask = grow_seeds(significance > 1, growable)
+    mask |= surroundings(
+        signal, brightness, mask, usable, faintest=faintest, scale=options.growth_scale
+    )
+    if options.grow_sigma[0] * filter_noise[0] > faintest:
+        mask = dilate(mask, options.dilation)
+    mask |= ~usable
     give_back(
         mask,
-        usable & (significance < options.seed_sigma),
+        usable & (significance < 1),
         significance,
         n_outputs=options.n_outputs,
         least=options.smallest_background,
