@@ -8,6 +8,7 @@ import pytest
 import yaml
 from stdatamodels.jwst import datamodels
 
+from crsteps.cli import main
 from crsteps.detector.readout import Readout
 from crsteps.simulation.flicker_ramps import FlickerRampOptions, simulate_flicker_ramps
 from crsteps.simulation.flicker_scenes import SceneOptions
@@ -116,20 +117,17 @@ def products(tmp_path_factory, user_environment, simulated, references):
     steps = {**references, "jump": {**references["jump"], "save_results": True}}
     parameters = {"class": "crsteps_detector1", "parameters": {"save_calibrated_ramp": True}}
     (folder / "mine.yaml").write_text(yaml.safe_dump({**parameters, "steps": steps}))
-    for command in (
-        ["crsteps", "params", "to-asdf", "mine.yaml"],
+    assert main(["params", "to-asdf", str(folder / "mine.yaml")]) == 0
+    run = subprocess.run(
         ["strun", "mine.asdf", "x_uncal.fits", "--steps.scene_flicker_noise.save_noise=true"],
-    ):
-        run = subprocess.run(
-            command,
-            cwd=folder,
-            env=user_environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert run.returncode == 0, run.stderr
+        cwd=folder,
+        env=user_environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
     (folder / "log").write_text(run.stderr)
     return folder
 

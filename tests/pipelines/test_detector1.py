@@ -7,11 +7,13 @@ import pytest
 from astropy.io import fits
 from jwst.pipeline import Detector1Pipeline
 from jwst.ramp_fitting import RampFitStep
+from jwst.stpipe import Step
 from stdatamodels.jwst import datamodels
 
 from crsteps import CrstepsDetector1Pipeline, SceneFlickerNoiseStep
 from crsteps.cli import main
 from crsteps.errors import CrstepsInputError
+from crsteps.framework.parameters import copied
 from crsteps.framework.provenance import read_records
 
 # crds 14 warns about itself
@@ -339,22 +341,50 @@ def test_missing_references_are_told(products, in_tmp_path, crds_variables):
 # --- our step in the standard pipeline ------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("hook", "sky_box"),
-    [
-        ("crsteps.SceneFlickerNoiseStep", 48),
-        ("crsteps.SceneFlickerNoiseStep(sky_box=64)", 64),
-        (SceneFlickerNoiseStep(sky_box=64), 64),
-    ],
-)
-def test_post_hook_of_jump(hook, sky_box, serverless_crds, products, references, in_tmp_path):
-    """Same rates as from our pipeline; what the standard steps leave of the record."""
+@pytest.fixture
+def steps_of_standard_pipeline(serverless_crds, references):
+    """Return the parameters of the steps, for a jump product."""
     others = ("dq_init", "saturation", "superbias", "linearity", "reset", "rscd")
-    steps = {**references, **{name: {"skip": True} for name in others}}
-    steps["jump"] = {**references["jump"], "post_hooks": [hook]}
-    rate = Detector1Pipeline.call(str(products / "x_jump.fits"), steps=steps)
+    return copied({**references, **{name: {"skip": True} for name in others}})
+
+
+@pytest.mark.parametrize("hook", ["crsteps.SceneFlickerNoiseStep", SceneFlickerNoiseStep])
+def test_post_hook_of_jump(hook, steps_of_standard_pipeline, products):
+    """Same rates as from our pipeline; what the standard steps leave of the record."""
+    steps_of_standard_pipeline["jump"]["post_hooks"] = [hook]
+    rate = Detector1Pipeline.call(str(products / "x_jump.fits"), steps=steps_of_standard_pipeline)
     assert rate.meta.cal_step.clean_flicker_noise == "SKIPPED"  # the slot itself, later
-    assert f"scene_flicker_noise: sky_box = {sky_box}" in list(rate.cal_logs.scene_flicker_noise)
-    if sky_box == 48:
-        with datamodels.open(products / "x_rate.fits") as ours:
-            np.testing.assert_array_equal(rate.data, ours.data)
+    assert rate.cal_logs.scene_flicker_noise[0].endswith("scene_flicker_noise: COMPLETE")
+    with datamodels.open(products / "x_rate.fits") as ours:
+        np.testing.assert_array_equal(rate.data, ours.data)
+
+
+@pytest.mark.parametrize(
+    "hook", ["crsteps.SceneFlickerNoiseStep(sky_box=64)", SceneFlickerNoiseStep(sky_box=64)]
+)
+def test_parameters_of_a_post_hook(hook, steps_of_standard_pipeline, jump):
+    steps_of_standard_pipeline["jump"]["post_hooks"] = [hook]
+    rate = Detector1Pipeline.call(jump, steps=steps_of_standard_pipeline)
+    assert "scene_flicker_noise: sky_box = 64" in list(rate.cal_logs.scene_flicker_noise)
+
+
+def test_post_hook_on_the_command_line(steps_of_standard_pipeline, products, in_tmp_path):
+    """The list of hooks needs a comma at its end."""
+    options = [
+        f"--steps.{step}.{name}={value}"
+        for step, values in steps_of_standard_pipeline.items()
+        for name, value in values.items()
+    ]
+    hook = "--steps.jump.post_hooks=crsteps.SceneFlickerNoiseStep(sky_box=64),"
+    folder = f"--output_dir={in_tmp_path}"
+    given = ["calwebb_detector1", str(products / "x_jump.fits"), folder, hook, *options]
+    Step.from_cmdline(given)
+    with datamodels.open(in_tmp_path / "x_rate.fits") as rate:
+        assert "scene_flicker_noise: sky_box = 64" in list(rate.cal_logs.scene_flicker_noise)
+
+
+@pytest.mark.parametrize("hook", ["scene_flicker_noise", "crsteps.SceneFlickerNoiseStep(a=1.5)"])
+def test_what_stpipe_takes_for_a_shell_command(hook):
+    """As the documentation warns."""
+    (step,) = RampFitStep(post_hooks=[hook])._post_hooks
+    assert type(step).__name__ == "SystemCall"
