@@ -368,13 +368,8 @@ def skipped(model, capsys, words):
     return result
 
 
-def test_miri_is_skipped(ramp, capsys):
-    skipped(describe(ramp, "MIRI", "MIR_IMAGE"), capsys, "MIRI")
-
-
-def test_irs2_is_skipped(ramp, capsys):
-    describe(ramp, "NIRSPEC", "NRS_MSASPEC").meta.exposure.readpatt = "NRSIRS2RAPID"
-    skipped(ramp, capsys, "NRSIRS2")
+def test_spectra_of_miri_are_skipped(ramp, capsys):
+    skipped(describe(ramp, "MIRI", "MIR_MRS"), capsys, "of MIRI, only images")
 
 
 def test_one_group_is_skipped(simulated, capsys):

@@ -1,19 +1,21 @@
 """What was measured while flicker noise was removed, for the log, the record and the header."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from crsteps.detector.readout import PIXEL_TIME
-from crsteps.flicker_noise.streams import BIN_TICKS
+from crsteps.flicker_noise.streams import bin_time
 
 # Frequencies in Hz below which the measured noise is summed up.
 FREQUENCIES = (100.0, 1000.0)
+# Part of the variance of the noise that the error of its estimate has where nothing is known.
+_LOST = 0.9
 
 _CARDS = {
     "background_fraction": ("FNBACKGR", "fraction of background pixels"),
     "white_noise": ("FNWHITE", "rms white noise of a pixel"),
     "removed_noise": ("FNREMOVD", "rms of the removed noise"),
+    "variance_removed": ("FNVARREM", "fraction of background variance removed"),
     "common_noise": ("FNCOMMON", "rms noise common to the outputs"),
     "independent_noise": ("FNINDEP", "rms noise of an output of its own"),
     "noise_below_100_hz": ("FNLOW", "rms noise below 100 Hz"),
@@ -21,66 +23,123 @@ _CARDS = {
     "noise_above_1000_hz": ("FNHIGH", "rms noise above 1000 Hz"),
     "alternating_noise": ("FNALTERN", "rms alternating column noise"),
     "mean_error": ("FNERROR", "rms error of the removed noise"),
+    "stripes_before": ("FNSTRB", "rms line median before"),
+    "stripes_after": ("FNSTRA", "rms line median after"),
+    "uncorrected_pixels": ("FNNOTCOR", "pixels flagged as not correctable"),
     "integrations_cleaned": ("FNINTS", "number of integrations cleaned"),
 }
+# Given as they are; all others are means of squares.
+_PLAIN = (
+    "background_fraction",
+    "variance_removed",
+    "stripes_before",
+    "stripes_after",
+    "uncorrected_pixels",
+    "integrations_cleaned",
+)
 
 
 @dataclass
 class Measurements:
     """
-    Measurements of several estimates, pooled in variance.
+    Measurements of several integrations, pooled in variance.
+
+    Parameters
+    ----------
+    readout : crsteps.detector.readout.Readout
+        Clocking.
 
     Attributes
     ----------
     n_cleaned : int
-        Images or ramps that were cleaned.
-    reason : str
-        Why one was not.
+        Integrations that were cleaned.
+    spectra, alternating_spectra : list of FlickerSpectrum
+        Spectra that were fitted.
     """
 
+    readout: object
     n_cleaned: int = 0
-    reason: str = ""
+    spectra: list = field(default_factory=list)
+    alternating_spectra: list = field(default_factory=list)
     _sums: dict = field(default_factory=dict)
-    _gains: list = field(default_factory=list)
-    _n_estimates: int = 0
+    _numbers: dict = field(default_factory=dict)
+    _values: dict = field(default_factory=dict)
 
-    def add(self, estimate, background_fraction, *, n_cleaned=1):
+    def add(self, corrected, *, removed_variance, background_fraction):
         """
-        Take in an estimate.
+        Take in an integration.
 
         Parameters
         ----------
-        estimate : crsteps.flicker_noise.cleaning.FlickerEstimate
-            Estimate.
+        corrected : crsteps.flicker_noise.correction.Corrected
+            Integration.
+        removed_variance : float
+            Mean square of the noise that was removed from a difference, or rate.
         background_fraction : float
-            Fraction of the pixels that it was made from.
-        n_cleaned : int, optional
-            Integrations that it cleans.
+            Fraction of the pixels that its noise was estimated from.
         """
-        spectrum, alternating = estimate.spectrum, estimate.alternating_spectrum
-        low, middle = (
-            _variance_below(spectrum, frequency * BIN_TICKS * PIXEL_TIME)
-            for frequency in FREQUENCIES
-        )
-        all_outputs = float(np.mean(spectrum.variance))
-        values = {
-            "background_fraction": background_fraction,
-            "white_noise": estimate.white_noise**2,
-            "removed_noise": float(np.mean(np.square(estimate.noise), dtype=np.float64)),
-            "common_noise": float(spectrum.common.sum()),
-            "independent_noise": float(spectrum.independent.sum()),
-            "noise_below_100_hz": low,
-            "noise_100_to_1000_hz": middle - low,
-            "noise_above_1000_hz": max(all_outputs - middle, 0.0),
-            "mean_error": float(np.mean(estimate.error_variance, dtype=np.float64)),
-        }
-        if alternating is not None:
-            values["alternating_noise"] = float(np.mean(alternating.variance))
-        for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-        self._gains.append(spectrum.gains)
-        self._n_estimates += 1
-        self.n_cleaned += n_cleaned
+        self.n_cleaned += 1
+        self._add("background_fraction", background_fraction)
+        self._add("removed_noise", removed_variance)
+        if corrected.error_variance is not None:
+            self._add("mean_error", float(np.mean(corrected.error_variance, dtype=np.float64)))
+        if corrected.white_noise is not None:
+            self._add("white_noise", corrected.white_noise**2)
+        if corrected.spectrum is not None:
+            self._add_spectra(corrected.spectrum, corrected.alternating_spectrum)
+
+    def add_comparison(self, comparison):
+        """
+        Take in what was measured before and after.
+
+        Parameters
+        ----------
+        comparison : crsteps.flicker_noise.diagnostics.Comparison
+            Measurements.
+        """
+        before, after = comparison.variance
+        self._values["variance_removed"] = float(1 - after / before) if before > 0 else 0.0
+        for when, stripes in zip(("before", "after"), comparison.stripes, strict=True):
+            self._values[f"stripes_{when}"] = [float(value) for value in stripes]
+
+    def add_uncorrected(self, number):
+        """
+        Take in how many pixels could not be corrected.
+
+        Parameters
+        ----------
+        number : int
+            Pixels of all integrations.
+        """
+        self._values["uncorrected_pixels"] = int(number)
+
+    def mean_spectrum(self, *, alternating=False):
+        """
+        Mean of the spectra.
+
+        Parameters
+        ----------
+        alternating : bool, optional
+            That of the alternating column noise.
+
+        Returns
+        -------
+        FlickerSpectrum or None
+            None where none was fitted.
+        """
+        spectra = self.alternating_spectra if alternating else self.spectra
+        if not spectra:
+            return None
+        names = ("common", "independent", "gains")
+        means = {name: np.mean([getattr(s, name) for s in spectra], axis=0) for name in names}
+        return replace(spectra[0], **means)
+
+    @property
+    def white_noise(self):
+        """Standard deviation of the white noise of a pixel; None where it was not measured."""
+        if "white_noise" not in self._sums:
+            return None
+        return float(np.sqrt(self._sums["white_noise"] / self._numbers["white_noise"]))
 
     def values(self):
         """
@@ -89,19 +148,25 @@ class Measurements:
         Returns
         -------
         dict
-            For each quantity its value (noise as rms in data units), keyword and comment.
+            For each quantity its value (noise as rms in data units), keyword and comment; those of
+            an output bear its number.
         """
-        means = {name: total / self._n_estimates for name, total in self._sums.items()}
-        numbers = {
-            name: mean if name == "background_fraction" else float(np.sqrt(mean))
-            for name, mean in means.items()
-        }
-        numbers["integrations_cleaned"] = self.n_cleaned
-        return {
-            name: {"value": numbers[name], "keyword": keyword, "comment": comment}
-            for name, (keyword, comment) in _CARDS.items()
-            if name in numbers
-        }
+        means = {name: total / self._numbers[name] for name, total in self._sums.items()}
+        numbers = {n: m if n in _PLAIN else float(np.sqrt(max(m, 0))) for n, m in means.items()}
+        numbers |= {**self._values, "integrations_cleaned": self.n_cleaned}
+        entries = {}
+        for name, (keyword, comment) in _CARDS.items():
+            value = numbers.get(name)
+            if isinstance(value, list):
+                for output, own in enumerate(value, start=1):
+                    entries[f"{name}_{output}"] = {
+                        "value": own,
+                        "keyword": f"{keyword}{output}",
+                        "comment": f"{comment}, output {output}",
+                    }
+            elif value is not None:
+                entries[name] = {"value": value, "keyword": keyword, "comment": comment}
+        return entries
 
     def lines(self):
         """
@@ -115,11 +180,67 @@ class Measurements:
         lines = [
             f"{measured['comment']}: {measured['value']:.4g}" for measured in self.values().values()
         ]
-        gains = np.mean(self._gains, axis=0)
-        if len(gains) > 1:
-            text = ", ".join(f"{gain:.2f}" for gain in gains)
+        spectrum = self.mean_spectrum()
+        if spectrum is not None and len(spectrum.gains) > 1:
+            text = ", ".join(f"{gain:.2f}" for gain in spectrum.gains)
             lines.append(f"gains of the outputs for the common noise: {text}")
         return lines
+
+    def _add(self, name, value):
+        self._sums[name] = self._sums.get(name, 0.0) + value
+        self._numbers[name] = self._numbers.get(name, 0) + 1
+
+    def _add_spectra(self, spectrum, alternating):
+        if self.spectra and spectrum is self.spectra[-1]:
+            return  # integrations that were estimated together have one
+        self.spectra.append(spectrum)
+        step = bin_time(self.readout)
+        low, middle = (_variance_below(spectrum, frequency * step) for frequency in FREQUENCIES)
+        self._add("common_noise", float(spectrum.common.sum()))
+        self._add("independent_noise", float(spectrum.independent.sum()))
+        self._add("noise_below_100_hz", low)
+        self._add("noise_100_to_1000_hz", middle - low)
+        self._add("noise_above_1000_hz", max(float(np.mean(spectrum.variance)) - middle, 0.0))
+        if alternating is not None:
+            self.alternating_spectra.append(alternating)
+            self._add("alternating_noise", float(np.mean(alternating.variance)))
+
+
+def uncorrectable(error_variance, used, spectrum, readout):
+    """
+    Find pixels whose noise could not be estimated.
+
+    Parameters
+    ----------
+    error_variance : ndarray of float32, shape (ny, nx)
+        Variance of the error of the removed noise.
+    used : ndarray of bool, shape (n, ny, nx)
+        Pixels that noise was estimated from.
+    spectrum : FlickerSpectrum
+        Spectrum of the noise.
+    readout : crsteps.detector.readout.Readout
+        Clocking.
+
+    Returns
+    -------
+    ndarray of bool, shape (ny, nx)
+        True where the error has at least nine tenths of the variance of the noise itself, and no
+        pixel of the output in the same or a neighbouring line shows background. Without the second
+        condition, noise that is much weaker than the white noise would make all pixels bad.
+    """
+    no_background = np.zeros(readout.shape, bool)
+    if not spectrum.variance.any():
+        return no_background
+    lines = readout.to_outputs(used.any(axis=0)).any(axis=-1)
+    near = lines.copy()
+    near[:, 1:] |= lines[:, :-1]
+    near[:, :-1] |= lines[:, 1:]
+    if near.all():
+        return no_background
+    shape = (readout.n_outputs, readout.n_rows, readout.output_width)
+    lost = readout.to_image(np.broadcast_to(~near[..., None], shape))
+    variance = np.broadcast_to(spectrum.variance[:, None, None].astype(np.float32), shape)
+    return lost & (error_variance >= _LOST * readout.to_image(variance))
 
 
 def _variance_below(spectrum, frequency):

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-DO_NOT_USE, SATURATED, JUMP_DET = 1, 2, 4
+DO_NOT_USE, SATURATED, JUMP_DET, PERSISTENCE = 1, 2, 4, 32
 REFERENCE_PIXEL = 1 << 31
 # Reads and rates that do not follow the light and the noise of their pixel.
-_NOT_TRUSTED = DO_NOT_USE | SATURATED | JUMP_DET
+_NOT_TRUSTED = DO_NOT_USE | SATURATED | JUMP_DET | PERSISTENCE
 
 
 def flagged_reads(groupdq, pixeldq=None):
@@ -22,8 +22,8 @@ def flagged_reads(groupdq, pixeldq=None):
     Returns
     -------
     ndarray of bool, shape (n_groups, ny, nx)
-        True at jumps, saturated reads, reads not to be used, and in all reads of reference pixels
-        and of pixels not to be used.
+        True at jumps, saturated reads, reads with persistence, reads not to be used, and in all
+        reads of reference pixels and of pixels not to be used.
     """
     flagged = (groupdq & _NOT_TRUSTED) > 0
     if pixeldq is not None:
@@ -43,8 +43,8 @@ def flagged_rates(dq):
     Returns
     -------
     ndarray of bool, shape (..., ny, nx)
-        True at reference pixels, pixels not to be used, and pixels whose ramp was interrupted by a
-        jump or by saturation: their noise is another mean of that of the reads.
+        True at reference pixels, pixels not to be used, with persistence, and pixels whose ramp was
+        interrupted by a jump or by saturation: their noise is another mean of that of the reads.
     """
     return (dq & np.uint32(_NOT_TRUSTED | REFERENCE_PIXEL)) > 0
 
@@ -95,3 +95,29 @@ def mean_rate(rates, flagged):
     count = used.sum(axis=0)
     total = np.where(used, rates, 0).sum(axis=0, dtype=np.float64)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+
+
+def pixel_noise(image, *, fast_axis):
+    """
+    White noise of a pixel, from neighbours that are read one after the other.
+
+    Parameters
+    ----------
+    image : ndarray, shape (ny, nx)
+        Difference of groups, or rate; NaN pixels do not count.
+    fast_axis : int
+        Keyword FASTAXIS.
+
+    Returns
+    -------
+    float or None
+        Standard deviation; None where there are no neighbours, or no noise.
+    """
+    # Those two pixels apart have no alternating column noise between them.
+    step = np.s_[::4, 2:], np.s_[::4, :-2]
+    lines = image if abs(fast_axis) == 1 else image.T
+    pairs = lines[step[0]] - lines[step[1]]
+    pairs = pairs[np.isfinite(pairs)]
+    if not pairs.size:
+        return None
+    return float(1.4826 * np.median(np.abs(pairs)) / np.sqrt(2)) or None

@@ -1,0 +1,215 @@
+"""Spectra and stripes of images before and after their correction, measured alike."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+
+from crsteps.detector.readout import PIXEL_TIME
+from crsteps.flicker_noise.line_median import masked_medians
+from crsteps.flicker_noise.streams import BIN_TICKS, bin_time, to_streams
+
+# Lags up to this part of a frame: slower noise is hardly seen in one.
+_LONGEST_LAG = 1 / 8
+# Bins of a spectrum in a decade of frequency.
+_PER_DECADE = 10
+# A bin of a stream counts if it has at least this part of the pixels of a whole one; of alternating
+# columns only whole ones do, in which slow noise averages out.
+_LEAST_WEIGHT = 0.3
+# Pixels of images that are measured, and the most lines of an image whose medians are.
+_SAMPLE_PIXELS, _SAMPLE_LINES = 2**23, 512
+# Outliers in standard deviations: hits that the mask has missed are pulled in.
+_CLIP = 5.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """
+    Measurements of images before and after their correction.
+
+    Attributes
+    ----------
+    frequencies : ndarray, shape (n,)
+        Frequencies [Hz], rising: up to the Nyquist frequency of the bins of the streams, and, from
+        alternating columns, as far below that of the pixels.
+    spectra : ndarray, shape (2, n_outputs, n)
+        One-sided power spectral density of each output before and after, data units squared per
+        Hz; white noise is in it. NaN where none could be measured.
+    stripes : ndarray, shape (2, n_outputs)
+        Root mean square of the medians of lines along the fast axis.
+    profiles : ndarray, shape (2, n_rows)
+        Medians of the lines of the first image, over all outputs, in the order of pixels; NaN
+        where a line has no background.
+    variance : ndarray, shape (2,)
+        Variance of a background pixel.
+    """
+
+    frequencies: np.ndarray
+    spectra: np.ndarray
+    stripes: np.ndarray
+    profiles: np.ndarray
+    variance: np.ndarray
+
+
+def chosen_images(n_integrations, n_images, n_pixels):
+    """
+    Choose images to measure.
+
+    Parameters
+    ----------
+    n_integrations, n_images : int
+        Integrations, and differences of groups in each.
+    n_pixels : int
+        Pixels of an image.
+
+    Returns
+    -------
+    list of list of int
+        Differences to take of each integration.
+    """
+    total = n_integrations * n_images
+    number = min(total, max(1, _SAMPLE_PIXELS // n_pixels))
+    chosen = [[] for _ in range(n_integrations)]
+    for k in np.unique(np.linspace(0, total - 1, number).astype(int)):
+        chosen[k // n_images].append(int(k % n_images))
+    return chosen
+
+
+def compare(before, after, used, *, sky, readout):
+    """
+    Measure images before and after their correction.
+
+    Parameters
+    ----------
+    before, after : ndarray of float32, shape (n, ny, nx)
+        Differences of groups, or rates.
+    used : ndarray of bool, shape (n, ny, nx)
+        True where a pixel shows background.
+    sky : ndarray of float32, shape (ny, nx)
+        Smooth sky in the images, which is no noise.
+    readout : crsteps.detector.readout.Readout
+        Clocking.
+
+    Returns
+    -------
+    Comparison
+    """
+    used = used & np.isfinite(before) & np.isfinite(after)
+    residuals = [
+        np.array([_residual(image - sky, mask) for image, mask in zip(images, used, strict=True)])
+        for images in (before, after)
+    ]
+    spectra = [_spectra(images, used, readout) for images in residuals]
+    number = max(np.count_nonzero(used), 1)
+    return Comparison(
+        frequencies=spectra[0][0],
+        spectra=np.array([power for _, power in spectra]),
+        stripes=np.array([_stripes(images, used, readout) for images in residuals]),
+        profiles=np.array([_profile(images[0], used[0], readout) for images in residuals]),
+        variance=np.array([np.sum(images**2, dtype=np.float64) / number for images in residuals]),
+    )
+
+
+def power_spectrum(values, used, *, step, longest=_LONGEST_LAG):
+    """
+    Power spectrum of a stationary process of which some samples are missing.
+
+    The Fourier transform of its autocovariance, which is the sum of the products of samples over
+    their number: what is missing does not change it, other than in a periodogram.
+
+    Parameters
+    ----------
+    values : ndarray of float32, shape (n_images, n_outputs, n_samples)
+        Samples of independent stretches; 0 where missing.
+    used : ndarray of bool, shape (n_images, n_outputs, n_samples)
+        False where missing.
+    step : float
+        Time from sample to sample [s].
+    longest : float, optional
+        Longest lag in units of the length of a stretch.
+
+    Returns
+    -------
+    frequencies : ndarray, shape (n,)
+        Mean frequency of each bin [Hz], equal steps of the logarithm.
+    power : ndarray, shape (n_outputs, n)
+        One-sided power spectral density, units of the values squared per Hz; NaN for outputs
+        without samples, and where chance makes it negative.
+    """
+    n_images, n_outputs, n_samples = values.shape
+    n_lags = max(int(n_samples * longest), 2)
+    size = scipy.fft.next_fast_len(n_samples + n_lags, real=True)
+    sums = np.zeros((2, n_outputs, size // 2 + 1))
+    for image in range(n_images):
+        for total, samples in zip(sums, (values, used), strict=True):
+            for output in range(n_outputs):
+                transform = scipy.fft.rfft(samples[image, output].astype(np.float32), size)
+                total[output] += np.abs(transform) ** 2
+    products, counts = (scipy.fft.irfft(total, size)[:, :n_lags] for total in sums)
+    covariance = np.where(counts > 0.5, products / np.maximum(counts, 0.5), 0)
+    # The taper makes each frequency the mean over those that lags of this length tell apart.
+    covariance *= 0.5 * (1 + np.cos(np.pi * np.arange(n_lags) / n_lags))
+    folded = np.concatenate([covariance, np.zeros((n_outputs, 1)), covariance[:, :0:-1]], axis=1)
+    fine = 2 * step * scipy.fft.rfft(folded).real[:, 1:]
+    frequencies = np.arange(1, n_lags + 1) / (2 * n_lags * step)
+    fine[~used.any(axis=(0, 2))] = np.nan
+    return _in_log_bins(frequencies, fine)
+
+
+def _residual(image, mask):
+    """Image without its level; outliers are pulled in, and what is masked is zero."""
+    if not mask.any():
+        return np.zeros(image.shape, np.float32)
+    values = image[mask]
+    sample = values[:: max(1, values.size // 50_000)]
+    level = np.median(sample)
+    reach = _CLIP * 1.4826 * np.median(np.abs(sample - level))
+    return np.where(mask, np.clip(image - level, -reach, reach), np.float32(0))
+
+
+def _spectra(images, used, readout):
+    """Spectra of slow noise, and of that of alternating columns towards the highest frequency."""
+    step = bin_time(readout)
+    parts = []
+    for alternating, least in ((False, _LEAST_WEIGHT), (True, 0.999)):
+        streams = [
+            to_streams(image, mask, readout, alternating=alternating)
+            for image, mask in zip(images, used, strict=True)
+        ]
+        whole = min(BIN_TICKS, readout.output_width)
+        there = np.array([stream.weights >= least * whole for stream in streams])
+        values = np.where(there, [stream.values for stream in streams], 0)
+        parts.append(power_spectrum(values, there, step=step))
+    (slow, power), (below, alternating) = parts
+    fast = 0.5 / PIXEL_TIME - below[::-1]
+    return np.concatenate([slow, fast]), np.concatenate([power, alternating[:, ::-1]], axis=1)
+
+
+def _in_log_bins(frequencies, power):
+    """Means over bins of the logarithm of the frequency, without empty ones."""
+    place = np.floor(np.log10(frequencies) * _PER_DECADE).astype(int)
+    starts = np.flatnonzero(np.diff(place, prepend=place[0] - 1))
+    number = np.diff(starts, append=place.size)
+    means = np.add.reduceat(power, starts, axis=1) / number
+    means[~(means > 0)] = np.nan
+    return np.add.reduceat(frequencies, starts) / number, means
+
+
+def _stripes(images, used, readout):
+    """Root mean square of the medians of the lines of each output."""
+    step = max(1, len(images) * readout.n_rows // _SAMPLE_LINES)
+    medians, there = [], []
+    for image, mask in zip(images, used, strict=True):
+        lines = readout.to_outputs(image)[:, ::step]
+        background = readout.to_outputs(mask)[:, ::step]
+        medians.append(masked_medians(lines, background))
+        there.append(background.any(axis=-1))
+    number = np.maximum(np.sum(there, axis=(0, 2)), 1)
+    return np.sqrt(np.sum(np.square(medians, dtype=np.float64), axis=(0, 2)) / number)
+
+
+def _profile(image, used, readout):
+    """Medians of whole lines in the order of pixels."""
+    if abs(readout.fast_axis) == 2:
+        image, used = image.T, used.T
+    return np.where(used.any(axis=1), masked_medians(image, used), np.nan)
