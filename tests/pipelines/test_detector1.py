@@ -130,7 +130,8 @@ def test_rates_have_less_flicker_noise(products, simulated, references, jump):
 # --- the error of the removed noise ---------------------------------------------------------
 
 
-def test_error_is_added_as_read_noise_is(jump, references, rateints, tmp_path):
+@pytest.mark.parametrize("of_fit", [{}, {"firstgroup": 1}])
+def test_error_is_added_as_read_noise_is(of_fit, jump, references, rateints, tmp_path):
     """
     The standard ramp fit with a larger read noise gives the same variances.
 
@@ -147,10 +148,12 @@ def test_error_is_added_as_read_noise_is(jump, references, rateints, tmp_path):
         # The reference has the variance of a difference of two reads, as the error has.
         noise.data = np.sqrt(noise.data**2 + ERROR_VARIANCE)
         noise.save(tmp_path / "noise.fits")
-    larger = stock_rates(jump.copy(), references, override_readnoise=str(tmp_path / "noise.fits"))
-    plain = stock_rates(jump.copy(), references)
+    noise_file = str(tmp_path / "noise.fits")
+    larger = stock_rates(jump.copy(), references, override_readnoise=noise_file, **of_fit)
+    plain = stock_rates(jump.copy(), references, **of_fit)
 
-    rate = WithKnownError.call(jump, steps=references)
+    steps = {**references, "ramp_fit": {**references["ramp_fit"], **of_fit}}
+    rate = WithKnownError.call(jump, steps=steps)
     assert len(rateints) == 1
     for ours, expected, stock in zip((rate, *rateints), larger, plain, strict=True):
         np.testing.assert_allclose(ours.var_rnoise, expected.var_rnoise, rtol=1e-5)
@@ -189,6 +192,18 @@ def test_error_of_an_earlier_run_is_forgotten(jump, references):
     assert (first.var_rnoise > second.var_rnoise).mean() > 0.9
     assert second.meta.cal_step.clean_flicker_noise == "SKIPPED"
     np.testing.assert_array_equal(second.err, stock_rates(jump, references)[0].err)
+
+
+def test_rates_of_another_shape_are_left_alone(jump, caplog):
+    """Stripes of a detector that were read several times are put together by the ramp fit."""
+    pipeline = WithKnownError()
+    cleaned = pipeline.scene_flicker_noise.run(jump)
+    rate = datamodels.ImageModel(np.ones((4, 4), np.float32))
+    rate.err = rate.var_rnoise = np.ones((4, 4), np.float32)
+    with caplog.at_level(logging.WARNING, logger="crsteps"):
+        assert pipeline._completed((rate, None), cleaned) == (rate, None)
+    np.testing.assert_array_equal(rate.err, 1)
+    assert "not added to rates of another shape, (4, 4)" in caplog.text
 
 
 # --- from intermediate products -------------------------------------------------------------
