@@ -5,8 +5,8 @@ The stripes must not make the mask, nor may the mask cut the stripes: line offse
 are removed by medians, the sky by `smooth_sky`; sources are found by matched filters of several
 widths whose noise is measured on the filtered images themselves, stripes included. Everything
 depends on absolute values only, so negative traces of nod subtraction are found like positive
-ones. Light that fills most of the field on the scale of the sky (the slices of an integral-field
-unit) is not told from sky: such regions come from the geometry.
+ones. Light that fills most of the field on the scale of the sky is not told from sky, unless it
+lies in bands along the dispersion with gaps between them.
 """
 
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from scipy import ndimage
 from crsteps.cosmic_rays.hysteresis import dilate, grow_seeds
 from crsteps.flicker_noise.background import smooth_sky
 from crsteps.flicker_noise.boxes import bin_means, bin_sums, box_medians, enlarge
+from crsteps.flicker_noise.light_bands import find_bands
 from crsteps.flicker_noise.line_levels import SIGMA_PER_MAD, line_offsets, white_noise
 from crsteps.flicker_noise.source_wings import give_back, surroundings
 
@@ -60,6 +61,12 @@ class SceneMaskOptions:
         distance, or faster.
     dilation : int
         Steps of the final dilation, where noise and not the faintest light limits the mask.
+    dispersion_axis : int, optional
+        Array axis along which spectra run. With it they are looked for by `find_bands`, and the
+        narrowest filter finds what else there is.
+    gap_quantile : float
+        As of `find_bands`: 0.15 for the slices of an integral-field unit, which fill most of the
+        field.
     smallest_background : float
         Where less than this fraction of an output in a block of 32 lines is background, the pixels
         masked as neighbours of sources are given back, faintest first.
@@ -74,6 +81,8 @@ class SceneMaskOptions:
     sky_box: int = 64
     growth_scale: float = 1.1
     dilation: int = 1
+    dispersion_axis: int | None = None
+    gap_quantile: float = 0.5
     smallest_background: float = 0.05
 
     def __post_init__(self):
@@ -152,6 +161,13 @@ def find_scene_mask(image, *, sigma=None, missing=None, image_noise=None, option
     if length % options.n_outputs:
         raise ValueError(f"{options.n_outputs} outputs do not divide a line of {length} pixels.")
     usable = np.isfinite(image) if missing is None else np.isfinite(image) & ~missing
+    if options.dispersion_axis is not None:
+        usable &= ~find_bands(
+            image,
+            usable,
+            dispersion_axis=options.dispersion_axis,
+            gap_quantile=options.gap_quantile,
+        )
     lines = _lines_first(image, options)
     usable = np.ascontiguousarray(_lines_first(usable, options))
     values = np.where(usable, lines, 0).astype(np.float32)
@@ -192,10 +208,11 @@ def _mask_signal(signal, usable, background, faintest, options):
     significance = np.zeros_like(signal)
     growable = np.zeros_like(usable)
     filter_noise = []
+    spectra_known = options.dispersion_axis is not None
     brightness = _filter(signal, options.fwhm[0])
     faint = np.where(brightness < max(FAINT, faintest), signal, 0)
-    filters = zip(options.fwhm, options.seed_sigma, options.grow_sigma, strict=True)
-    for fwhm, seed_sigma, grow_sigma in filters:
+    filters = list(zip(options.fwhm, options.seed_sigma, options.grow_sigma, strict=True))
+    for fwhm, seed_sigma, grow_sigma in filters[:1] if spectra_known else filters:
         filtered = _filter(faint, fwhm) if filter_noise else brightness
         noise = SIGMA_PER_MAD * float(np.median(filtered[background]))
         filter_noise.append(noise)
