@@ -146,8 +146,8 @@ class Corrected:
     data : ndarray of float32, shape (n_groups, ny, nx) or (ny, nx), or None
         Corrected ramp or rate; None if it cannot be corrected.
     background : ndarray of float32
-        Background of each difference, and 0 in the first group, or of the rate; of a shape that
-        broadcasts to that of the data.
+        Background of the differences, or of the rate, of a shape that broadcasts to theirs; that of
+        the groups where groups are compared with their median.
     spectrum, alternating_spectrum : FlickerSpectrum or None
         Spectra of the noise of a difference or rate, where they were fitted.
     white_noise : float or None
@@ -212,10 +212,8 @@ def _joint_ramps(exposure, options):
             yield Corrected(None, reason=str(error))
             continue
         data = _without_noise(ramp, estimate.noise)
-        background = _behind_zero(np.broadcast_to(estimate.sky + structure, estimate.noise.shape))
-        yield _corrected(
-            _with_clean_first(data, i, exposure, options, estimate), background, estimate
-        )
+        data = _with_clean_first(data, i, exposure, options, estimate)
+        yield _corrected(data, estimate.sky + structure, estimate)
 
 
 def _joint_rates(exposure, options):
@@ -262,7 +260,7 @@ def _joint_series(exposure, options):
         if exposure.ramps:
             cleaned = _without_noise(integration, noise)
             cleaned = _with_clean_first(cleaned, i, exposure, options, result)
-            yield _corrected(cleaned, _behind_zero(template), result)
+            yield _corrected(cleaned, template, result)
         else:
             yield _corrected(integration - noise[0], template[0], result)
 
@@ -294,14 +292,11 @@ def _flat_structure(exposure, options):
 
 def _without_noise(ramp, noise):
     """Ramp without the noise of its differences."""
-    data = ramp.copy()
-    data[1:] -= np.cumsum(noise, axis=0)
+    data, total = ramp.copy(), np.zeros(ramp.shape[1:], np.float32)
+    for group, own in zip(data[1:], noise, strict=True):
+        total += own
+        group -= total
     return data
-
-
-def _behind_zero(differences):
-    """Images of differences as images of groups: the first has none."""
-    return np.concatenate([np.zeros_like(differences[:1]), differences])
 
 
 def _with_clean_first(data, i, exposure, options, estimate):
@@ -360,7 +355,8 @@ def _standard(exposure, options):
             )
         else:
             result = clean_rate_standard(data, background_mask=mask, **common)
-        yield _standard_result(result.data, result.background, result.n_cleaned)
+        background = result.background[1:] if exposure.ramps else result.background
+        yield _standard_result(result.data, background, result.n_cleaned)
 
 
 def _standard_series(exposure, options):

@@ -17,7 +17,7 @@ _PER_DECADE = 10
 # columns only whole ones do, in which slow noise averages out.
 _LEAST_WEIGHT = 0.3
 # Pixels of images that are measured, and the most lines of an image whose medians are.
-_SAMPLE_PIXELS, _SAMPLE_LINES = 2**23, 512
+_SAMPLE_PIXELS, _SAMPLE_LINES = 2**22, 512
 # Outliers in standard deviations: hits that the mask has missed are pulled in.
 _CLIP = 5.0
 
@@ -95,18 +95,18 @@ def compare(before, after, used, *, sky, readout):
     Comparison
     """
     used = used & np.isfinite(before) & np.isfinite(after)
-    residuals = [
-        np.array([_residual(image - sky, mask) for image, mask in zip(images, used, strict=True)])
-        for images in (before, after)
-    ]
-    spectra = [_spectra(images, used, readout) for images in residuals]
-    number = max(np.count_nonzero(used), 1)
+    images = np.empty((2, *used.shape), np.float32)
+    for own, given in zip(images, (before, after), strict=True):
+        for k, mask in enumerate(used):
+            own[k] = _residual(given[k] - sky, mask)
+    frequencies, spectra = _spectra(images, used, readout)
+    squares = np.sum(images**2, axis=(1, 2, 3), dtype=np.float64)
     return Comparison(
-        frequencies=spectra[0][0],
-        spectra=np.array([power for _, power in spectra]),
-        stripes=np.array([_stripes(images, used, readout) for images in residuals]),
-        profiles=np.array([_profile(images[0], used[0], readout) for images in residuals]),
-        variance=np.array([np.sum(images**2, dtype=np.float64) / number for images in residuals]),
+        frequencies=frequencies,
+        spectra=spectra,
+        stripes=np.array([_stripes(own, used, readout) for own in images]),
+        profiles=np.array([_profile(own[0], used[0], readout) for own in images]),
+        variance=squares / max(np.count_nonzero(used), 1),
     )
 
 
@@ -119,9 +119,9 @@ def power_spectrum(values, used, *, step, longest=_LONGEST_LAG):
 
     Parameters
     ----------
-    values : ndarray of float32, shape (n_images, n_outputs, n_samples)
+    values : ndarray of float32, shape (..., n_stretches, n_outputs, n_samples)
         Samples of independent stretches; 0 where missing.
-    used : ndarray of bool, shape (n_images, n_outputs, n_samples)
+    used : ndarray of bool, shape (n_stretches, n_outputs, n_samples)
         False where missing.
     step : float
         Time from sample to sample [s].
@@ -132,28 +132,32 @@ def power_spectrum(values, used, *, step, longest=_LONGEST_LAG):
     -------
     frequencies : ndarray, shape (n,)
         Mean frequency of each bin [Hz], equal steps of the logarithm.
-    power : ndarray, shape (n_outputs, n)
+    power : ndarray, shape (..., n_outputs, n)
         One-sided power spectral density, units of the values squared per Hz; NaN for outputs
         without samples, and where chance makes it negative.
     """
-    n_images, n_outputs, n_samples = values.shape
+    n_samples = values.shape[-1]
     n_lags = max(int(n_samples * longest), 2)
-    size = scipy.fft.next_fast_len(n_samples + n_lags, real=True)
-    sums = np.zeros((2, n_outputs, size // 2 + 1))
-    for image in range(n_images):
-        for total, samples in zip(sums, (values, used), strict=True):
-            for output in range(n_outputs):
-                transform = scipy.fft.rfft(samples[image, output].astype(np.float32), size)
-                total[output] += np.abs(transform) ** 2
-    products, counts = (scipy.fft.irfft(total, size)[:, :n_lags] for total in sums)
+    products, counts = (_sums_of_products(samples, n_lags) for samples in (values, used))
     covariance = np.where(counts > 0.5, products / np.maximum(counts, 0.5), 0)
     # The taper makes each frequency the mean over those that lags of this length tell apart.
     covariance *= 0.5 * (1 + np.cos(np.pi * np.arange(n_lags) / n_lags))
-    folded = np.concatenate([covariance, np.zeros((n_outputs, 1)), covariance[:, :0:-1]], axis=1)
-    fine = 2 * step * scipy.fft.rfft(folded).real[:, 1:]
+    end = np.zeros((*covariance.shape[:-1], 1))
+    folded = np.concatenate([covariance, end, covariance[..., :0:-1]], axis=-1)
+    fine = 2 * step * scipy.fft.rfft(folded).real[..., 1:]
     frequencies = np.arange(1, n_lags + 1) / (2 * n_lags * step)
-    fine[~used.any(axis=(0, 2))] = np.nan
+    fine[..., ~used.any(axis=(0, 2)), :] = np.nan
     return _in_log_bins(frequencies, fine)
+
+
+def _sums_of_products(samples, n_lags):
+    """Sums of the products of samples some lags apart, over all stretches."""
+    size = scipy.fft.next_fast_len(samples.shape[-1] + n_lags, real=True)
+    power = 0
+    for stretch in np.moveaxis(samples, -3, 0):
+        transform = scipy.fft.rfft(stretch.astype(np.float32), size)
+        power = power + (transform.real**2 + transform.imag**2)
+    return scipy.fft.irfft(power, size)[..., :n_lags]
 
 
 def _residual(image, mask):
@@ -169,20 +173,16 @@ def _residual(image, mask):
 
 def _spectra(images, used, readout):
     """Spectra of slow noise, and of that of alternating columns towards the highest frequency."""
-    step = bin_time(readout)
+    whole = min(BIN_TICKS, readout.output_width)
     parts = []
     for alternating, least in ((False, _LEAST_WEIGHT), (True, 0.999)):
-        streams = [
-            to_streams(image, mask, readout, alternating=alternating)
-            for image, mask in zip(images, used, strict=True)
-        ]
-        whole = min(BIN_TICKS, readout.output_width)
-        there = np.array([stream.weights >= least * whole for stream in streams])
-        values = np.where(there, [stream.values for stream in streams], 0)
-        parts.append(power_spectrum(values, there, step=step))
+        streams = to_streams(images, used, readout, alternating=alternating)
+        there = streams.weights >= least * whole
+        values = np.where(there, streams.values, 0)
+        parts.append(power_spectrum(values, there, step=bin_time(readout)))
     (slow, power), (below, alternating) = parts
     fast = 0.5 / PIXEL_TIME - below[::-1]
-    return np.concatenate([slow, fast]), np.concatenate([power, alternating[:, ::-1]], axis=1)
+    return np.concatenate([slow, fast]), np.concatenate([power, alternating[..., ::-1]], axis=-1)
 
 
 def _in_log_bins(frequencies, power):
@@ -190,7 +190,7 @@ def _in_log_bins(frequencies, power):
     place = np.floor(np.log10(frequencies) * _PER_DECADE).astype(int)
     starts = np.flatnonzero(np.diff(place, prepend=place[0] - 1))
     number = np.diff(starts, append=place.size)
-    means = np.add.reduceat(power, starts, axis=1) / number
+    means = np.add.reduceat(power, starts, axis=-1) / number
     means[~(means > 0)] = np.nan
     return np.add.reduceat(frequencies, starts) / number, means
 

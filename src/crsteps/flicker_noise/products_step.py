@@ -88,23 +88,18 @@ class Collected:
         if corrected.data is None:
             return
         before, used = self.exposure.data[i], self.exposure.used(i)
-        removed = before - corrected.data
         if self.keep_noise:
-            self.noise[i] = removed
+            self.noise[i] = before - corrected.data
         if self.keep_background:
-            self.background[i] = corrected.background
-        if self.exposure.ramps:
-            removed = np.diff(removed, axis=0)
-            before = np.diff(before, axis=0)
-        removed, before = removed.reshape(used.shape), before.reshape(used.shape)
-        finite = np.where(np.isfinite(removed), removed, 0)
+            self._keep_background(i, corrected.background)
         self.measurements.add(
             corrected,
-            removed_variance=float(np.mean(np.square(finite), dtype=np.float64)),
+            removed_variance=_removed_variance(before, corrected.data),
             background_fraction=float(used.mean()),
         )
         for g in self._chosen[i]:
-            self._sample.append((before[g], before[g] - removed[g], used[g]))
+            pair = [d[g + 1] - d[g] if d.ndim == 3 else d.copy() for d in (before, corrected.data)]
+            self._sample.append((*pair, used[g]))
         if corrected.error_variance is not None:
             self._find_uncorrected(i, corrected, used)
 
@@ -144,6 +139,13 @@ class Collected:
         none = np.zeros_like(known[0])
         return np.stack([none if error is None else error for error in self.errors])
 
+    def _keep_background(self, i, background):
+        kept = self.background[i]
+        of_groups = np.ndim(background) == 3 and len(background) == len(kept)
+        if self.exposure.ramps and not of_groups:
+            kept = kept[1:]  # the first group has no difference
+        kept[...] = background
+
     def _find_uncorrected(self, i, corrected, used):
         lost = uncorrectable(
             corrected.error_variance, used, corrected.spectrum, self.exposure.readout
@@ -153,6 +155,15 @@ class Collected:
                 shape = (len(self.exposure.data), *lost.shape)
                 self.uncorrected = np.zeros(shape, bool)
             self.uncorrected[i] = lost
+
+
+def _removed_variance(before, after):
+    """Mean square of the noise removed from a difference, or rate, from a ninth of the pixels."""
+    removed = before[..., ::3, ::3] - after[..., ::3, ::3]
+    if removed.ndim == 3:
+        removed = np.diff(removed, axis=0)
+    removed = removed[np.isfinite(removed)]
+    return float(np.mean(np.square(removed), dtype=np.float64)) if removed.size else 0.0
 
 
 def set_flags(model, uncorrected):

@@ -267,10 +267,10 @@ class SceneFlickerNoiseStep(CrStep):
             log.info(line)
         self.measurements = measured.values()
         self.error_variance = collected.error_variance()
-        if self.update_variance and self.error_variance is not None:
-            products.add_variance(model, self.error_variance)
         products.set_flags(model, collected.uncorrected)
         self.record_status(model)
+        if self.update_variance and self.error_variance is not None:
+            products.add_variance(model, self.error_variance)
         products.save_images(self, model, collected, background_mask)
         if self.save_spectra:
             products.save_spectra(self, model, collected)
