@@ -52,9 +52,9 @@ class TimeSeriesOptions:
     ----------
     chromatic : bool
         Whether every wavelength has a scale of its own in every integration. Otherwise the light of
-        an integration has one scale: spectra scatter a little less, but a sixth to a quarter of the
-        difference between the depth of a transit at a wavelength and its mean is lost with the
-        noise.
+        an integration has one scale: spectra scatter less, but the difference between the depth of
+        a transit at a wavelength and its mean is taken for noise, a quarter of it in simulated
+        spectra of NIRSpec and NIRISS, nearly all of it where stripes lie along the dispersion.
     dispersion_axis : int
         Axis of the image along which the wavelength changes: 1 for x, 2 for y.
     cell : int
