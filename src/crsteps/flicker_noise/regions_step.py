@@ -118,17 +118,21 @@ def _failed_open(known):
 
 def _target_in_fixed_slit(wcs):
     """Whether a MOS exposure has a target in a fixed slit; not if that is unknown."""
-    try:
-        slits = wcs.get_transform("gwa", "slit_frame").slits
-        return any(slit.quadrant == _FIXED_SLIT_QUADRANT for slit in slits)
-    except (AttributeError, TypeError, ValueError):
-        return False
+    slits = getattr(_to_slits(wcs), "slits", ())
+    return any(getattr(slit, "quadrant", None) == _FIXED_SLIT_QUADRANT for slit in slits)
+
+
+def _to_slits(wcs):
+    """Transform that knows the open slits; None where there is none."""
+    if wcs is None or not {"gwa", "slit_frame"} <= set(wcs.available_frames):
+        return None
+    return wcs.get_transform("gwa", "slit_frame")
 
 
 def _slits(wcs, shape):
     """Bounding boxes of the open slits."""
-    slits = wcs.get_transform("gwa", "slit_frame").slit_ids
-    return boxes_mask(shape, [tuple(wcs.bounding_box[slit]) for slit in slits])
+    boxes = [wcs.bounding_box[slit] for slit in _to_slits(wcs).slit_ids]
+    return boxes_mask(shape, [(tuple(box[0]), tuple(box[1])) for box in boxes])
 
 
 def _slices(model, shape):
