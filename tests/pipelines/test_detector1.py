@@ -20,6 +20,8 @@ from crsteps.framework.provenance import read_records
 pytestmark = pytest.mark.filterwarnings("ignore:'get_cache_lock' is deprecated")
 
 ERROR_VARIANCE = 5.0
+# Of the simulated exposure.
+N_INTEGRATIONS, N_GROUPS, GROUP_TIME = 2, 6, 0.5
 
 
 class LeavesData(SceneFlickerNoiseStep):
@@ -173,8 +175,17 @@ def test_nothing_is_added_where_it_is_not_wanted(jump, references, rateints):
 
 
 def test_error_of_the_real_step_is_in_the_rates(products, references):
+    """A map of it, with the mean that the record tells."""
     with datamodels.open(products / "x_ramp.fits") as cleaned:
         rates = stock_rates(cleaned, references)
+        whole = ~cleaned.groupdq.any(axis=(0, 1))
+        mean_error = read_records(cleaned)["scene_flicker_noise"]["measurements"]["mean_error"]
+    with datamodels.open(products / "x_rate.fits") as model:
+        added = (model.var_rnoise - rates[0].var_rnoise)[whole]
+    weight = N_INTEGRATIONS * (N_GROUPS**3 - N_GROUPS) * GROUP_TIME**2
+    of_mean = 6 * mean_error["value"] ** 2 / weight
+    assert added.mean() == pytest.approx(of_mean, rel=0.1)
+    assert added.std() > 0.02 * of_mean
     for name, stock in zip(("rate", "rateints"), rates, strict=True):
         with datamodels.open(products / f"x_{name}.fits") as model:
             fitted = stock.var_rnoise > 0
