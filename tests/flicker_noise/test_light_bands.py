@@ -97,3 +97,14 @@ def test_small_and_constant_images(shape):
     bands = find_bands(np.full(shape, 4.0), np.ones(shape, bool))
     assert bands.shape == shape
     assert not bands.any()
+
+
+@pytest.mark.parametrize(
+    ("stripe_axis", "rows"), [(1, slice(None)), (0, slice(0, 100))], ids=["stripes", "window"]
+)
+def test_bands_are_not_looked_for_where_they_cannot_be_told(stripe_axis, rows):
+    rng = np.random.default_rng(7)
+    image = (noise(rng, 0.0) + traces(rng, peak=20))[rows]
+    plain = find_scene_mask(image, options=SceneMaskOptions(stripe_axis=stripe_axis))
+    options = SceneMaskOptions(stripe_axis=stripe_axis, dispersion_axis=1, gap_quantile=0.15)
+    np.testing.assert_array_equal(find_scene_mask(image, options=options).mask, plain.mask)

@@ -9,7 +9,7 @@ ones. Light that fills most of the field on the scale of the sky is not told fro
 lies in bands along the dispersion with gaps between them.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import ndimage
@@ -17,7 +17,7 @@ from scipy import ndimage
 from crsteps.cosmic_rays.hysteresis import dilate, grow_seeds
 from crsteps.flicker_noise.background import smooth_sky
 from crsteps.flicker_noise.boxes import bin_means, bin_sums, box_medians, enlarge
-from crsteps.flicker_noise.light_bands import find_bands
+from crsteps.flicker_noise.light_bands import WINDOW, find_bands
 from crsteps.flicker_noise.line_levels import SIGMA_PER_MAD, line_offsets, white_noise
 from crsteps.flicker_noise.source_wings import give_back, surroundings
 
@@ -63,7 +63,8 @@ class SceneMaskOptions:
         Steps of the final dilation, where noise and not the faintest light limits the mask.
     dispersion_axis : int, optional
         Array axis along which spectra run. With it they are looked for by `find_bands`, and the
-        narrowest filter finds what else there is.
+        narrowest filter finds what else there is; but not where stripes run along the spectra, too,
+        nor in windows of less than 128 pixels across, which need not have a gap anywhere.
     gap_quantile : float
         As of `find_bands`: 0.15 for the slices of an integral-field unit, which fill most of the
         field.
@@ -110,8 +111,8 @@ class SceneMask:
     sigma : ndarray of float32, shape (ny, nx)
         White noise of a pixel, in the unit of the image.
     filter_noise : tuple of float
-        Noise of each filtered image, stripes included, in units of the white noise: a source is
-        found above ``seed_sigma`` times this mean brightness in the filter.
+        Noise of each filtered image that was made, stripes included, in units of the white noise:
+        a source is found above ``seed_sigma`` times this mean brightness in the filter.
     background_fraction : float
         Fraction of the pixels that is not masked.
     """
@@ -161,12 +162,18 @@ def find_scene_mask(image, *, sigma=None, missing=None, image_noise=None, option
     if length % options.n_outputs:
         raise ValueError(f"{options.n_outputs} outputs do not divide a line of {length} pixels.")
     usable = np.isfinite(image) if missing is None else np.isfinite(image) & ~missing
-    if options.dispersion_axis is not None:
+    if _has_bands(image.shape, options):
         usable &= ~find_bands(
             image,
             usable,
             dispersion_axis=options.dispersion_axis,
             gap_quantile=options.gap_quantile,
+        )
+        options = replace(
+            options,
+            fwhm=options.fwhm[:1],
+            seed_sigma=options.seed_sigma[:1],
+            grow_sigma=options.grow_sigma[:1],
         )
     lines = _lines_first(image, options)
     usable = np.ascontiguousarray(_lines_first(usable, options))
@@ -196,6 +203,12 @@ def find_scene_mask(image, *, sigma=None, missing=None, image_noise=None, option
     )
 
 
+def _has_bands(shape, options):
+    """Whether spectra can be told from stripes and from what is between them."""
+    along = options.dispersion_axis
+    return along is not None and along != options.stripe_axis and shape[1 - along] >= WINDOW
+
+
 def _lines_first(array, options):
     """Array with stripes along its last axis; the inverse is the same."""
     return array if options.stripe_axis == 1 else array.T
@@ -208,11 +221,10 @@ def _mask_signal(signal, usable, background, faintest, options):
     significance = np.zeros_like(signal)
     growable = np.zeros_like(usable)
     filter_noise = []
-    spectra_known = options.dispersion_axis is not None
     brightness = _filter(signal, options.fwhm[0])
     faint = np.where(brightness < max(FAINT, faintest), signal, 0)
-    filters = list(zip(options.fwhm, options.seed_sigma, options.grow_sigma, strict=True))
-    for fwhm, seed_sigma, grow_sigma in filters[:1] if spectra_known else filters:
+    filters = zip(options.fwhm, options.seed_sigma, options.grow_sigma, strict=True)
+    for fwhm, seed_sigma, grow_sigma in filters:
         filtered = _filter(faint, fwhm) if filter_noise else brightness
         noise = SIGMA_PER_MAD * float(np.median(filtered[background]))
         filter_noise.append(noise)
