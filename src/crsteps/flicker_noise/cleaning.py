@@ -8,7 +8,14 @@ from scipy.ndimage import uniform_filter
 from crsteps.flicker_noise.background import smooth_sky
 from crsteps.flicker_noise.process import FlickerProcess
 from crsteps.flicker_noise.spectrum import FlickerSpectrum, measure_spectrum
-from crsteps.flicker_noise.streams import BIN_TICKS, coarser, from_streams, to_streams
+from crsteps.flicker_noise.streams import (
+    BIN_TICKS,
+    coarser,
+    from_paired_streams,
+    from_streams,
+    to_paired_streams,
+    to_streams,
+)
 
 # Least part of the pixels that must show background.
 LEAST_BACKGROUND = 0.01
@@ -17,9 +24,10 @@ _NOISE_SAMPLE = 200_000
 # Ticks in a bin of the estimate, which shorter ones would improve by a per cent, and of that of
 # alternating columns, which has little power and only at low frequencies.
 _ESTIMATE_TICKS, _ALTERNATING_TICKS = 2, 16
-# Draws of the error and side in pixels of the area it is averaged over: the variance is then good
-# to a few per cent.
-_ERROR_DRAWS, _ERROR_SCALE = 1, 97
+_FACTOR = BIN_TICKS // _ESTIMATE_TICKS
+# Ticks in a bin of the draw of the error, and side in pixels of the area it is averaged over: the
+# variance is then good to a few per cent.
+_ERROR_TICKS, _ERROR_SCALE = 4, 97
 
 
 @dataclass(frozen=True)
@@ -171,54 +179,66 @@ def estimate_flicker(
     used = np.broadcast_to(background_mask, images.shape) & np.isfinite(images)
     if used.mean() < LEAST_BACKGROUND:
         raise ValueError(f"only {100 * used.mean():.2g} % of the pixels show background")
-    if sky is None:
-        sky = _sky_behind(images, used, readout, spectrum, consecutive, options)
-    streams = [
-        to_streams(image - sky, mask, readout, bin_ticks=_ESTIMATE_TICKS)
+    pairs = [
+        to_paired_streams(image, mask, readout, bin_ticks=_ESTIMATE_TICKS)
         for image, mask in zip(images, used, strict=True)
     ]
-    # The spectrum is known as well from longer bins.
-    factor = BIN_TICKS // _ESTIMATE_TICKS
-    spectrum = spectrum or measure_spectrum([coarser(stream, factor) for stream in streams])
+    if sky is None:
+        sky = _sky_behind(images, used, pairs[0], readout, spectrum, consecutive, options)
+    level = _level(sky, readout)
+    streams = [pair.less(level) for pair in pairs]
+    spectrum = spectrum or _measured(streams)
     # White noise and error are those of the image with the most background.
     best = int(np.argmax(used.sum(axis=(1, 2))))
-    white = _white_variance(images[best] - sky, used[best], spectrum)
-    process = FlickerProcess.from_spectrum(spectrum.in_bins(1 / factor), streams[0].values.shape[1])
-    noise = np.empty(images.shape, np.float32)
-    for own, stream in zip(noise, streams, strict=True):
-        own[...] = _estimate(process, stream, white, readout, _ESTIMATE_TICKS, options.tolerance)
-    error = _error_variance(spectrum, used[best], white, readout)
-    alternating = None
+    white = _white_variance(images[best], sky, used[best], spectrum)
+    process = FlickerProcess.from_spectrum(spectrum.in_bins(1 / _FACTOR), level.shape[-1])
+    fast = [_estimate(process, stream, white, options.tolerance) for stream in streams]
+    alternating, noise = None, np.empty(images.shape, np.float32)
     if options.alternating_columns:
-        alternating = _add_alternating(noise, images, sky, used, white, readout)
+        rest = [pair.alternating_less(level + own) for pair, own in zip(pairs, fast, strict=True)]
+        alternating, slow = _alternating(rest, white)
+        for image, *both in zip(noise, fast, slow, strict=True):
+            image[...] = from_paired_streams(*both, readout, bin_ticks=_ESTIMATE_TICKS)
+    else:
+        for image, own in zip(noise, fast, strict=True):
+            image[...] = from_streams(own, readout, bin_ticks=_ESTIMATE_TICKS)
+    error = _error_variance(spectrum, used[best], white, readout)
     return FlickerEstimate(noise, sky, spectrum, alternating, float(np.sqrt(white)), error)
 
 
-def _sky_behind(images, used, readout, spectrum, consecutive, options):
+def _level(sky, readout):
+    """Sky in the bins: it is smooth, and masks do not change its means."""
+    everywhere = np.ones(sky.shape, dtype=bool)
+    return to_streams(sky, everywhere, readout, bin_ticks=_ESTIMATE_TICKS).values
+
+
+def _measured(streams):
+    """Spectrum in bins of `BIN_TICKS`, which is known as well as in shorter ones."""
+    return measure_spectrum([coarser(stream, _FACTOR) for stream in streams])
+
+
+def _sky_behind(images, used, first, readout, spectrum, consecutive, options):
     """Smooth sky: of the mean image, and again when its flicker noise has been removed."""
     mean = _mean_image(images, used, consecutive)
     sky = smooth_sky(mean.image, mean.used, box=options.sky_box)
     for _ in range(options.sky_passes - 1):
-        first = to_streams(images[0] - sky, used[0], readout)
-        noise = _noise_of_mean(mean, sky, spectrum or measure_spectrum([first]), readout)
+        own = spectrum or _measured([first.less(_level(sky, readout))])
+        noise = _noise_of_mean(mean, sky, own, readout)
         sky = smooth_sky(mean.image - noise, mean.used, box=options.sky_box)
     return sky
 
 
-def _add_alternating(noise, images, sky, used, white, readout):
-    """Add the alternating column noise of each image to its noise; return the spectrum."""
-    binning = {"alternating": True, "bin_ticks": _ALTERNATING_TICKS}
-    streams = [
-        to_streams(image - sky - own, mask, readout, **binning)
-        for image, own, mask in zip(images, noise, used, strict=True)
-    ]
+def _alternating(streams, white):
+    """Spectrum of the alternating column noise in bins of `BIN_TICKS`, and that of each image."""
+    factor = _ALTERNATING_TICKS // _ESTIMATE_TICKS
+    n_bins = streams[0].values.shape[-1]
+    streams = [coarser(stream, factor) for stream in streams]
     # The two halves of an amplifier belong to one output: nothing is common.
     spectrum = measure_spectrum(streams, common=False)
-    if spectrum.independent.any():
-        process = FlickerProcess.from_spectrum(spectrum, streams[0].values.shape[1])
-        for own, stream in zip(noise, streams, strict=True):
-            own += _estimate(process, stream, white, readout, tolerance=1e-2, **binning)
-    return spectrum.in_bins(BIN_TICKS / _ALTERNATING_TICKS)
+    process = FlickerProcess.from_spectrum(spectrum, streams[0].values.shape[-1])
+    noise = [_estimate(process, stream, white, tolerance=1e-2) for stream in streams]
+    noise = [np.repeat(own, factor, axis=-1)[..., :n_bins] for own in noise]
+    return spectrum.in_bins(BIN_TICKS / _ALTERNATING_TICKS), noise
 
 
 @dataclass(frozen=True)
@@ -266,31 +286,30 @@ def _noise_of_mean(mean, sky, spectrum, readout):
         common=spectrum.common * mean.variance,
         independent=spectrum.independent * mean.variance,
     )
-    residual = mean.image - sky
-    streams = to_streams(residual, mean.used, readout)
-    process = FlickerProcess.from_spectrum(spectrum, streams.values.shape[1])
-    white = _white_variance(residual, mean.used, spectrum)
-    return _estimate(process, streams, white, readout, BIN_TICKS, tolerance=1e-2)
+    streams = to_streams(mean.image - sky, mean.used, readout)
+    process = FlickerProcess.from_spectrum(spectrum, streams.values.shape[-1])
+    white = _white_variance(mean.image, sky, mean.used, spectrum)
+    return from_streams(_estimate(process, streams, white, tolerance=1e-2), readout)
 
 
-def _white_variance(residual, used, spectrum):
+def _white_variance(image, sky, used, spectrum):
     """Variance of a pixel that its correlated part leaves; never nothing."""
-    total = _pixel_variance(residual, used)
+    total = _pixel_variance(image, sky, used)
     return max(total - float(np.mean(spectrum.variance)), 0.3 * total)
 
 
-def _pixel_variance(image, used):
+def _pixel_variance(image, sky, used):
     """Robust variance of a background pixel, from a sample of the pixels."""
-    residual = image[used]
-    residual = residual[:: max(1, residual.size // _NOISE_SAMPLE)]
+    place = np.flatnonzero(used)
+    place = place[:: max(1, place.size // _NOISE_SAMPLE)]
+    residual = image.reshape(-1)[place] - np.ravel(sky)[place]
     return float((1.4826 * np.median(np.abs(residual - np.median(residual)))) ** 2)
 
 
-def _estimate(process, stream, white, readout, bin_ticks, tolerance, *, alternating=False):
-    """Noise of an image from its stream."""
+def _estimate(process, stream, white, tolerance):
+    """Noise in the bins of a stream."""
     weights = stream.weights / np.float32(white)
-    values = process.estimate(stream.values, weights, tolerance=tolerance)
-    return from_streams(values, readout, alternating=alternating, bin_ticks=bin_ticks)
+    return process.estimate(stream.values, weights, tolerance=tolerance)
 
 
 def _error_variance(spectrum, used, white, readout):
@@ -299,11 +318,10 @@ def _error_variance(spectrum, used, white, readout):
 
     The draws have a fixed seed: the same data give the same variance.
     """
-    weights = to_streams(used, used, readout).weights / np.float32(white)
-    process = FlickerProcess.from_spectrum(spectrum, weights.shape[1])
+    weights = to_streams(used, used, readout, bin_ticks=_ERROR_TICKS).weights / np.float32(white)
+    spectrum = spectrum.in_bins(_ERROR_TICKS / BIN_TICKS)
+    process = FlickerProcess.from_spectrum(spectrum, weights.shape[-1])
     rng = np.random.default_rng(20260101)
-    squares = [
-        from_streams(process.sample_error(weights, rng, tolerance=1e-2), readout) ** 2
-        for _ in range(_ERROR_DRAWS)
-    ]
-    return uniform_filter(np.mean(squares, axis=0), _ERROR_SCALE, mode="nearest")
+    error = process.sample_error(weights, rng, tolerance=1e-2)
+    squares = from_streams(error, readout, bin_ticks=_ERROR_TICKS) ** 2
+    return uniform_filter(squares, _ERROR_SCALE, mode="nearest")

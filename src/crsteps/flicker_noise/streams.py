@@ -129,17 +129,100 @@ def to_streams(image, weights, readout, *, alternating=False, bin_ticks=BIN_TICK
     ValueError
         If the image does not have the shape of the readout.
     """
-    image, weights = np.asarray(image, np.float32), np.asarray(weights, np.float32)
-    if image.shape[-2:] != tuple(readout.shape):
-        raise ValueError(f"images of shape {image.shape} do not fit a readout of {readout.shape}")
-    with np.errstate(invalid="ignore"):
-        total = _bin(image * weights, readout, alternating, bin_ticks)
-    if not np.isfinite(total).all():  # NaN times zero is NaN; looking first would take longer
-        image = np.where(weights > 0, image, 0)
-        total = _bin(image * weights, readout, alternating, bin_ticks)
-    weight = _bin(weights, readout, False, bin_ticks)
-    total /= np.maximum(weight, np.finfo(np.float32).tiny)  # 0 where there is no weight
-    return Streams(total, weight)
+    clock = _clock(readout, bin_ticks)
+    (total,), (weight,) = _binned(
+        image, weights, readout, clock, [clock.alternating if alternating else clock.plain]
+    )
+    return Streams(_divided(total, weight), weight)
+
+
+@dataclass(frozen=True)
+class PairedStreams:
+    """
+    Sums over the pixels of bins, and the same with signs that alternate from column to column.
+
+    Attributes
+    ----------
+    total, weight : ndarray of float32, shape (..., n_outputs, n_bins)
+        Sums of weighted pixels, and of their weights.
+    alternating_total, alternating_weight : ndarray of float32, same shape
+        With the signs.
+    """
+
+    total: np.ndarray
+    weight: np.ndarray
+    alternating_total: np.ndarray
+    alternating_weight: np.ndarray
+
+    def less(self, level):
+        """
+        Streams of what is left of the pixels.
+
+        Parameters
+        ----------
+        level : ndarray, shape (..., n_outputs, n_bins)
+            What is subtracted from the pixels of each bin.
+
+        Returns
+        -------
+        Streams
+        """
+        return Streams(_divided(self.total - level * self.weight, self.weight), self.weight)
+
+    def alternating_less(self, level):
+        """
+        Streams of alternating column noise in what is left of the pixels.
+
+        Parameters
+        ----------
+        level : ndarray, shape (..., n_outputs, n_bins)
+            What is subtracted from the pixels of each bin: it averages out where no pixel is
+            masked.
+
+        Returns
+        -------
+        Streams
+        """
+        total = self.alternating_total - level * self.alternating_weight
+        return Streams(_divided(total, self.weight), self.weight)
+
+
+def to_paired_streams(image, weights, readout, *, bin_ticks=BIN_TICKS):
+    """
+    Bin images into streams, with and without alternating signs: `to_streams` twice in one pass.
+
+    Parameters
+    ----------
+    image, weights, readout, bin_ticks
+        As for `to_streams`.
+
+    Returns
+    -------
+    PairedStreams
+    """
+    clock = _clock(readout, bin_ticks)
+    totals, sums = _binned(image, weights, readout, clock, [clock.plain, clock.alternating])
+    return PairedStreams(totals[0], sums[0], totals[1], sums[1])
+
+
+def from_paired_streams(values, alternating, readout, *, bin_ticks=BIN_TICKS):
+    """
+    Interpolate noise and alternating column noise to the pixels, and add them.
+
+    Parameters
+    ----------
+    values, alternating : ndarray, shape (..., n_outputs, n_bins)
+        Value of either in the middle of each bin.
+    readout, bin_ticks
+        As for `from_streams`.
+
+    Returns
+    -------
+    ndarray of float32, shape (..., ny, nx)
+    """
+    clock = _clock(readout, bin_ticks)
+    kinds = [clock.between, clock.alternating_between]
+    return _interpolated([values, alternating], readout, clock, kinds)
 
 
 def from_streams(values, readout, *, alternating=False, bin_ticks=BIN_TICKS):
@@ -161,14 +244,21 @@ def from_streams(values, readout, *, alternating=False, bin_ticks=BIN_TICKS):
     -------
     ndarray of float32, shape (..., ny, nx)
     """
-    values = np.asarray(values, np.float32)
     clock = _clock(readout, bin_ticks)
-    rows = values.reshape(*values.shape[:-1], readout.n_rows, clock.n_bins)
-    rows = np.ascontiguousarray(rows[..., :: np.sign(readout.slow_axis), :])
-    image = np.empty((*values.shape[:-2], *readout.shape), np.float32)
-    for piece in clock.pieces:
-        matrix = piece.signs * piece.between if alternating else piece.between
-        samples = rows[..., piece.output, :, piece.neighbours]
+    kinds = [clock.alternating_between if alternating else clock.between]
+    return _interpolated([values], readout, clock, kinds)
+
+
+def _interpolated(streams, readout, clock, kinds):
+    """Sum of images of streams, each by its own kind of matrices."""
+    shape = streams[0].shape[:-1]
+    rows = [np.asarray(values, np.float32).reshape(*shape, -1, clock.n_bins) for values in streams]
+    rows = [np.ascontiguousarray(own[..., :: np.sign(readout.slow_axis), :]) for own in rows]
+    image = np.empty((*shape[:-1], *readout.shape), np.float32)
+    for number, piece in enumerate(clock.pieces):
+        parts = [own[..., piece.output, :, piece.neighbours] for own in rows]
+        samples = np.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
+        matrix = np.concatenate([matrices[number] for matrices in kinds])
         if abs(readout.fast_axis) == 1:
             np.matmul(samples, matrix, out=image[..., piece.columns])
         else:
@@ -176,17 +266,39 @@ def from_streams(values, readout, *, alternating=False, bin_ticks=BIN_TICKS):
     return image
 
 
-def _bin(image, readout, alternating, bin_ticks):
-    """Sums of the pixels of each bin, (..., n_outputs, n_bins)."""
-    clock = _clock(readout, bin_ticks)
+def _binned(image, weights, readout, clock, kinds):
+    """Sums of weighted pixels over bins, and of their weights, by each kind of matrices."""
+    image, weights = np.asarray(image, np.float32), np.asarray(weights, np.float32)
+    if image.shape[-2:] != tuple(readout.shape):
+        raise ValueError(f"images of shape {image.shape} do not fit a readout of {readout.shape}")
+    with np.errstate(invalid="ignore"):
+        totals = _bin(image * weights, readout, clock, kinds)
+    if not all(np.isfinite(total).all() for total in totals):
+        # NaN times zero is NaN; looking first would take longer.
+        image = np.where(weights > 0, image, 0)
+        totals = _bin(image * weights, readout, clock, kinds)
+    # Weights have signs only together with those that have none.
+    kinds = kinds if len(kinds) > 1 else [clock.plain]
+    return totals, _bin(weights, readout, clock, kinds)
+
+
+def _divided(total, weight):
+    """Means; 0 where there is no weight."""
+    return total / np.maximum(weight, np.finfo(np.float32).tiny)
+
+
+def _bin(image, readout, clock, kinds):
+    """Sums of the pixels of each bin, (..., n_outputs, n_bins), by each kind of matrices."""
     lines = image if abs(readout.fast_axis) == 1 else image.swapaxes(-2, -1)
     shape = (*image.shape[:-2], readout.n_outputs, readout.n_rows, clock.n_bins)
-    sums = np.zeros(shape, np.float32)
-    for piece in clock.pieces:
-        matrix = piece.signs[:, None] * piece.within if alternating else piece.within
-        sums[..., piece.output, :, piece.bins] += lines[..., piece.columns] @ matrix
-    sums = sums[..., :: np.sign(readout.slow_axis), :]
-    return sums.reshape(*shape[:-2], -1)
+    sums = [np.zeros(shape, np.float32) for _ in kinds]
+    for number, piece in enumerate(clock.pieces):
+        matrix = np.concatenate([matrices[number] for matrices in kinds], axis=1)
+        products = np.split(lines[..., piece.columns] @ matrix, len(kinds), axis=-1)
+        for own, product in zip(sums, products, strict=True):
+            own[..., piece.output, :, piece.bins] += product
+    in_time = [own[..., :: np.sign(readout.slow_axis), :] for own in sums]
+    return [own.reshape(*shape[:-2], -1) for own in in_time]
 
 
 @dataclass(frozen=True)
@@ -202,27 +314,37 @@ class _Piece:
         The pixels, along the fast axis.
     bins, neighbours : slice
         Bins of a row that they fall into, and those between which they are interpolated.
-    within, between : ndarray of float32, shapes (n_pixels, n_bins) and (n_neighbours, n_pixels)
-        Sums over the pixels of a bin, and interpolation between bins.
-    signs : ndarray of float32, shape (n_pixels,)
-        Signs that alternate from one column of the output to the next.
     """
 
     output: int
     columns: slice
     bins: slice
     neighbours: slice
-    within: np.ndarray
-    between: np.ndarray
-    signs: np.ndarray
 
 
 @dataclass(frozen=True)
 class _Clock:
-    """Bins of a row, and the pieces of a row that are binned one after the other."""
+    """
+    Bins of a row, and the pieces of a row that are binned one after the other.
+
+    Attributes
+    ----------
+    n_bins : int
+        Bins of a row.
+    pieces : list of _Piece
+        The pieces.
+    plain, alternating : list of ndarray of float32, shape (n_pixels, n_bins)
+        Sums over the pixels of a bin for each piece, without and with alternating signs.
+    between, alternating_between : list of ndarray of float32, shape (n_neighbours, n_pixels)
+        Interpolation between bins, likewise.
+    """
 
     n_bins: int
     pieces: list[_Piece]
+    plain: list[np.ndarray]
+    alternating: list[np.ndarray]
+    between: list[np.ndarray]
+    alternating_between: list[np.ndarray]
 
 
 @lru_cache(maxsize=16)
@@ -233,23 +355,25 @@ def _clock(readout, bin_ticks):
     one_row = (1, readout.n_columns) if abs(readout.fast_axis) == 1 else (readout.n_columns, 1)
     columns = np.arange(readout.n_columns).reshape(one_row)
     in_time = replace(readout, shape=one_row).to_outputs(columns)[:, 0]
-    pieces = []
+    clock = _Clock(n_bins, [], [], [], [], [])
     for output, own in enumerate(in_time):
         for start in range(0, own.size, _PIECE):
             pixels = np.arange(start, min(start + _PIECE, own.size))
             pixels = pixels[np.argsort(own[pixels])]
             part = slice(int(own[pixels].min()), int(own[pixels].max()) + 1)
             signs = np.where(pixels % 2, -1, 1).astype(np.float32)
-            pieces.append(_piece(output, part, ticks[pixels], signs, n_bins, bin_ticks))
-    return _Clock(n_bins, pieces)
+            _add_piece(clock, output, part, ticks[pixels], signs, bin_ticks)
+    return clock
 
 
-def _piece(output, columns, ticks, signs, n_bins, bin_ticks):
-    """Matrices of pixels that are read at these ticks of a row."""
-    place = ticks // bin_ticks
+def _add_piece(clock, output, columns, ticks, signs, bin_ticks):
+    """Add a piece of pixels that are read at these ticks of a row, and its matrices."""
+    place, n_bins = ticks // bin_ticks, clock.n_bins
     within = np.zeros((ticks.size, n_bins), np.float32)
     within[np.arange(ticks.size), place] = 1
     bins = slice(int(place.min()), int(place.max()) + 1)
+    clock.plain.append(within[:, bins])
+    clock.alternating.append(signs[:, None] * within[:, bins])
 
     middle = (ticks + 0.5) / bin_ticks - 0.5
     first = np.clip(np.floor(middle).astype(int), 0, max(n_bins - 2, 0))
@@ -258,4 +382,6 @@ def _piece(output, columns, ticks, signs, n_bins, bin_ticks):
     between[first, np.arange(ticks.size)] += 1 - part
     between[np.minimum(first + 1, n_bins - 1), np.arange(ticks.size)] += part
     neighbours = slice(int(first.min()), min(int(first.max()) + 2, n_bins))
-    return _Piece(output, columns, bins, neighbours, within[:, bins], between[neighbours], signs)
+    clock.between.append(between[neighbours])
+    clock.alternating_between.append(signs * between[neighbours])
+    clock.pieces.append(_Piece(output, columns, bins, neighbours))
