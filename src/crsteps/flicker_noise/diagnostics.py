@@ -13,9 +13,9 @@ from crsteps.flicker_noise.streams import BIN_TICKS, bin_time, to_streams
 _LONGEST_LAG = 1 / 8
 # Bins of a spectrum in a decade of frequency.
 _PER_DECADE = 10
-# A bin of a stream counts if it has at least this part of the pixels of a whole one; of alternating
-# columns only whole ones do, in which slow noise averages out.
-_LEAST_WEIGHT = 0.3
+# Only whole bins count, whose white noise is known, and in which slow noise averages out for
+# alternating columns; where these are fewer than the second number, those with some pixels do too.
+_WHOLE, _FEWEST_WHOLE, _LEAST_WEIGHT = 0.999, 0.03, 0.3
 # Pixels of images that are measured, and the most lines of an image whose medians are.
 _SAMPLE_PIXELS, _SAMPLE_LINES = 2**22, 512
 # Outliers in standard deviations: hits that the mask has missed are pulled in.
@@ -175,9 +175,11 @@ def _spectra(images, used, readout):
     """Spectra of slow noise, and of that of alternating columns towards the highest frequency."""
     whole = min(BIN_TICKS, readout.output_width)
     parts = []
-    for alternating, least in ((False, _LEAST_WEIGHT), (True, 0.999)):
+    for alternating in (False, True):
         streams = to_streams(images, used, readout, alternating=alternating)
-        there = streams.weights >= least * whole
+        there = streams.weights >= _WHOLE * whole
+        if not alternating and there.mean() < _FEWEST_WHOLE:
+            there = streams.weights >= _LEAST_WEIGHT * whole
         values = np.where(there, streams.values, 0)
         parts.append(power_spectrum(values, there, step=bin_time(readout)))
     (slow, power), (below, alternating) = parts

@@ -26,6 +26,16 @@ from crsteps.framework.references import find_reference
 
 log = logging.getLogger(__name__)
 
+# Exposure types whose light lies in bands along the dispersion, and the part of the field across it
+# that is free of light.
+_BANDS = {
+    "NRS_MSASPEC": 0.5,
+    "NRS_FIXEDSLIT": 0.5,
+    "NRS_BRIGHTOBJ": 0.5,
+    "NRS_IFU": 0.15,
+    "NRC_TSGRISM": 0.5,
+}
+
 _MODELS = (
     datamodels.RampModel,
     datamodels.CubeModel,
@@ -292,9 +302,7 @@ def own_masks(model, scene, *, readout, modes, flat=None, science=None, clipping
         if modes.mask_method == "clip":
             candidates = None if science is None else ~science
             return clip_mask(image, candidate_mask=candidates, **(clipping or {}))
-        options = SceneMaskOptions(
-            stripe_axis=1 if abs(readout.fast_axis) == 1 else 0, n_outputs=readout.n_outputs
-        )
+        options = _scene_mask_options(model, readout)
         found = find_scene_mask(image, missing=science, image_noise=noise, options=options)
         return ~found.mask
 
@@ -303,6 +311,34 @@ def own_masks(model, scene, *, readout, modes, flat=None, science=None, clipping
     if modes.single_mask or n == 1:
         return mask(scene)
     return np.stack([mask(scene_of(model, i)) for i in range(n)])
+
+
+def _scene_mask_options(model, readout):
+    kind = _exposure_type(model)
+    bands = {}
+    if kind in _BANDS:
+        axis = 0 if dispersion_direction(model) == 2 else 1
+        bands = {"dispersion_axis": axis, "gap_quantile": _BANDS[kind]}
+    return SceneMaskOptions(
+        stripe_axis=1 if abs(readout.fast_axis) == 1 else 0, n_outputs=readout.n_outputs, **bands
+    )
+
+
+def dispersion_direction(model):
+    """
+    Give the axis along which spectra run.
+
+    Parameters
+    ----------
+    model : JwstDataModel
+        Exposure.
+
+    Returns
+    -------
+    int
+        1 for x, which is taken where the keyword DISPAXIS is not there yet, and 2 for y.
+    """
+    return model.meta.wcsinfo.dispersion_direction or 1
 
 
 def _noise_of_one(model, readout):

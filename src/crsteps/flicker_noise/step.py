@@ -16,6 +16,7 @@ from crsteps.flicker_noise.correction import CorrectionOptions, Exposure, correc
 from crsteps.flicker_noise.first_group import first_group_time
 from crsteps.flicker_noise.fourier_series import ALLSLITS_FREQUENCIES
 from crsteps.flicker_noise.modes import Modes, resolve_modes
+from crsteps.flicker_noise.regions_step import science_regions
 from crsteps.flicker_noise.report import Measurements
 from crsteps.flicker_noise.spectrum import FlickerSpectrum
 from crsteps.flicker_noise.streams import bin_time
@@ -180,8 +181,6 @@ class SceneFlickerNoiseStep(CrStep):
             return masks.read_user_mask(self.make_input_path(self.user_mask), model)
         science = None
         if self.mask_science_regions:
-            from crsteps.flicker_noise.regions_step import science_regions
-
             science = science_regions(
                 model, input_dir=self.input_dir, pastasoss=self.override_pastasoss
             )
@@ -215,7 +214,7 @@ class SceneFlickerNoiseStep(CrStep):
             ),
             series=TimeSeriesOptions(
                 chromatic=self.chromatic and not imaging,
-                dispersion_axis=model.meta.wcsinfo.dispersion_direction or 1,
+                dispersion_axis=masks.dispersion_direction(model),
                 alternating_columns=self.alternating_columns,
                 sky_box=self.sky_box,
             ),
