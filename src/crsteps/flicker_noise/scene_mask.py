@@ -24,6 +24,9 @@ from crsteps.flicker_noise.source_wings import give_back, surroundings
 FWHM_PER_SIGMA = 2.3548
 # The first look and the widest filters work on images binned to this many pixels.
 COARSE_BIN = 4
+# Part of a crowded field that sources cover, whose sky and noise are measured once more without
+# them.
+CROWDED, PASSES = 0.25, 2
 # Wide filters do not see what is brighter than this in the narrowest one, in units of the white
 # noise: it would fill them far beyond its edge. Fainter wings of a source help to find the next.
 FAINT = 2.0
@@ -187,14 +190,19 @@ def find_scene_mask(image, *, sigma=None, missing=None, image_noise=None, option
     else:
         sigma = np.broadcast_to(np.asarray(sigma, dtype=np.float32), image.shape)
         sigma = _lines_first(sigma, options)
-    signal = _flatten(values, background, options)
     usable &= sigma > 0
-    np.divide(signal, sigma, out=signal, where=usable)
-    signal[~usable] = 0
     background &= usable
     noise = float(np.median(sigma[background])) if background.any() else 1.0
     faintest = options.faintest * (1.0 if image_noise is None else image_noise / noise)
-    mask, filter_noise = _mask_signal(signal, usable, background, faintest, options)
+    for _ in range(PASSES):
+        signal = _flatten(values, background, options)
+        np.divide(signal, sigma, out=signal, where=usable)
+        signal[~usable] = 0
+        mask, filter_noise = _mask_signal(signal, usable, background, faintest, options)
+        crowded = np.count_nonzero(mask & usable) > CROWDED * mask.size
+        if not (crowded and _noise_limited(filter_noise, faintest, options)):
+            break
+        background = usable & ~mask
     return SceneMask(
         mask=np.ascontiguousarray(_lines_first(mask, options)),
         sigma=np.ascontiguousarray(_lines_first(sigma, options)),
@@ -236,7 +244,7 @@ def _mask_signal(signal, usable, background, faintest, options):
     mask |= surroundings(
         signal, brightness, mask, usable, faintest=faintest, scale=options.growth_scale
     )
-    if options.grow_sigma[0] * filter_noise[0] > faintest:
+    if _noise_limited(filter_noise, faintest, options):
         mask = dilate(mask, options.dilation)
     mask |= ~usable
     give_back(
@@ -247,6 +255,11 @@ def _mask_signal(signal, usable, background, faintest, options):
         least=options.smallest_background,
     )
     return mask, tuple(filter_noise)
+
+
+def _noise_limited(filter_noise, faintest, options):
+    """Whether the noise of the image and not the faintest light limits the mask."""
+    return options.grow_sigma[0] * filter_noise[0] > faintest
 
 
 def _flatten(values, background, options):
