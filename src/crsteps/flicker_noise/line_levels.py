@@ -11,6 +11,8 @@ SIGMA_PER_MAD = 1.4826
 NOISE_BOX = 64
 # Pixels from which the noise of a typical pixel is measured.
 NOISE_SAMPLE = 400_000
+# Pixels on each side of the seam between two outputs in which their offset is measured.
+SEAM = 8
 # Lines with fewer background pixels, and lines standing out as bright traces along the stripes
 # do, take their offset from their neighbours.
 FEWEST_LINE_PIXELS = 8
@@ -46,6 +48,37 @@ def line_offsets(values, background_mask, *, n_outputs=1):
     for output in range(n_outputs):
         median[:, output] = _bridge_outliers(median[:, output])
     return np.repeat(median, width, axis=1)
+
+
+def output_offsets(values, usable, *, n_outputs=1):
+    """
+    Offsets between outputs, from the steps where they meet: the sky is smooth there.
+
+    Parameters
+    ----------
+    values : ndarray of float32, shape (n_lines, n_pixels)
+        Image whose stripes run along the last axis.
+    usable : ndarray of bool, shape (n_lines, n_pixels)
+        Pixels to use.
+    n_outputs : int
+        Number of outputs along a line.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_pixels,)
+        Offset of the output of each pixel of a line; that of the first one is 0.
+    """
+    width = values.shape[1] // n_outputs
+    reach = min(SEAM, width)
+    offsets = np.zeros(n_outputs, dtype=np.float32)
+    for output in range(1, n_outputs):
+        seam = np.s_[:, output * width - reach : output * width + reach]
+        strips = values[seam].reshape(-1, 2, reach).swapaxes(0, 1)
+        known = usable[seam].reshape(-1, 2, reach).swapaxes(0, 1)
+        (left, right), n_used = row_medians(strips.reshape(2, -1), known.reshape(2, -1))
+        step = right - left if n_used.all() else 0
+        offsets[output] = offsets[output - 1] + step
+    return np.repeat(offsets, width)
 
 
 def _bridge_outliers(offsets):

@@ -18,7 +18,12 @@ from crsteps.cosmic_rays.hysteresis import dilate, grow_seeds
 from crsteps.flicker_noise.background import smooth_sky
 from crsteps.flicker_noise.boxes import bin_means, bin_sums, box_medians, enlarge
 from crsteps.flicker_noise.light_bands import WINDOW, find_bands
-from crsteps.flicker_noise.line_levels import SIGMA_PER_MAD, line_offsets, white_noise
+from crsteps.flicker_noise.line_levels import (
+    SIGMA_PER_MAD,
+    line_offsets,
+    output_offsets,
+    white_noise,
+)
 from crsteps.flicker_noise.source_wings import give_back, surroundings
 
 FWHM_PER_SIGMA = 2.3548
@@ -181,6 +186,7 @@ def find_scene_mask(image, *, sigma=None, missing=None, image_noise=None, option
     lines = _lines_first(image, options)
     usable = np.ascontiguousarray(_lines_first(usable, options))
     values = np.where(usable, lines, 0).astype(np.float32)
+    values -= output_offsets(values, usable, n_outputs=options.n_outputs)
     background = usable & ~_first_look(values, usable, options)
     if sigma is None:
         sigma = white_noise(values, background)
