@@ -132,3 +132,15 @@ def test_spectrum_in_longer_bins_is_that_of_means_of_bins():
         np.testing.assert_allclose(means, samples @ weights, rtol=1e-12)
     np.testing.assert_allclose(longer.in_bins(1 / 4).common, spectrum.common)
     np.testing.assert_allclose(longer.in_bins(1 / 4).times, times)
+
+
+def test_output_without_background_has_a_mean_gain():
+    """Its gain cannot be measured, and with none the common noise would stay in it."""
+    random = np.random.default_rng(8)
+    common = np.repeat(random.normal(size=1000), 8)
+    values = (common + 0.1 * random.normal(size=(4, 8000))).astype(np.float32)
+    weights = np.ones_like(values)
+    weights[2] = 0
+    spectrum = measure_spectrum([Streams(values * weights, weights)])
+    assert spectrum.gains[2] == 1
+    np.testing.assert_allclose(spectrum.gains, 1, atol=0.02)

@@ -100,7 +100,7 @@ class Collected:
         for g in self._chosen[i]:
             pair = [d[g + 1] - d[g] if d.ndim == 3 else d.copy() for d in (before, corrected.data)]
             self._sample.append((*pair, used[g]))
-        if corrected.error_variance is not None:
+        if corrected.spectrum is not None:
             self._find_uncorrected(i, corrected, used)
 
     def finish(self, sky):
@@ -147,9 +147,7 @@ class Collected:
         kept[...] = background
 
     def _find_uncorrected(self, i, corrected, used):
-        lost = uncorrectable(
-            corrected.error_variance, used, corrected.spectrum, self.exposure.readout
-        )
+        lost = uncorrectable(used, corrected.spectrum, self.exposure.readout)
         if lost.any():
             if self.uncorrected is None:
                 shape = (len(self.exposure.data), *lost.shape)

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
-from crsteps.flicker_noise.streams import bin_time
+from crsteps.flicker_noise.streams import bin_time, row_bins
 
 # Frequencies in Hz below which the measured noise is summed up.
 FREQUENCIES = (100.0, 1000.0)
-# Part of the variance of the noise that the error of its estimate has where nothing is known.
+# Part of the variance of the noise from which on the error of its estimate is as good as all of it.
 _LOST = 0.9
 
 _CARDS = {
@@ -206,16 +207,18 @@ class Measurements:
             self._add("alternating_noise", float(np.mean(alternating.variance)))
 
 
-def uncorrectable(error_variance, used, spectrum, readout):
+def uncorrectable(used, spectrum, readout):
     """
-    Find pixels whose noise could not be estimated.
+    Find pixels whose noise cannot be estimated.
+
+    In lines without background, the noise is known from other lines and outputs only. A process
+    with the covariance ``a exp(-lag / tau)`` has, at a time d from where it is known, at least the
+    variance ``a (1 - exp(-2 d / tau))``.
 
     Parameters
     ----------
-    error_variance : ndarray of float32, shape (ny, nx)
-        Variance of the error of the removed noise.
     used : ndarray of bool, shape (n, ny, nx)
-        Pixels that noise was estimated from.
+        Pixels that noise is estimated from.
     spectrum : FlickerSpectrum
         Spectrum of the noise.
     readout : crsteps.detector.readout.Readout
@@ -224,23 +227,28 @@ def uncorrectable(error_variance, used, spectrum, readout):
     Returns
     -------
     ndarray of bool, shape (ny, nx)
-        True where the error has at least nine tenths of the variance of the noise itself, and no
-        pixel of the output in the same or a neighbouring line shows background. Without the second
-        condition, noise that is much weaker than the white noise would make all pixels bad.
+        True where that is at least nine tenths of the variance of the noise.
     """
-    no_background = np.zeros(readout.shape, bool)
-    if not spectrum.variance.any():
-        return no_background
     lines = readout.to_outputs(used.any(axis=0)).any(axis=-1)
-    near = lines.copy()
-    near[:, 1:] |= lines[:, :-1]
-    near[:, :-1] |= lines[:, 1:]
-    if near.all():
-        return no_background
-    shape = (readout.n_outputs, readout.n_rows, readout.output_width)
-    lost = readout.to_image(np.broadcast_to(~near[..., None], shape))
-    variance = np.broadcast_to(spectrum.variance[:, None, None].astype(np.float32), shape)
-    return lost & (error_variance >= _LOST * readout.to_image(variance))
+    if lines.all() or not spectrum.variance.any():
+        return np.zeros(readout.shape, bool)
+    row = row_bins(readout)[1]
+    own = spectrum.independent @ _forgotten(lines, spectrum.times / row)
+    others = np.broadcast_to(lines.any(axis=0), lines.shape)
+    common = spectrum.common @ _forgotten(others, spectrum.times / row)
+    error = own + spectrum.gains[:, None] ** 2 * common
+    lost = ~lines & (error >= _LOST * spectrum.variance[:, None])
+    shape = (*lost.shape, readout.output_width)
+    return readout.to_image(np.broadcast_to(lost[..., None], shape))
+
+
+def _forgotten(lines, times):
+    """Part of the variance that is not known in each line, (n_outputs, n_times, n_lines)."""
+    distance = np.full(lines.shape, np.inf)
+    for own, known in zip(distance, lines, strict=True):
+        if known.any():
+            own[:] = distance_transform_edt(~known)
+    return 1 - np.exp(-2 * distance[:, None, :] / times[:, None])
 
 
 def _variance_below(spectrum, frequency):

@@ -196,11 +196,14 @@ def _gains(products, counts, lags):
     independent samples than of the slow one.
     """
     n_outputs = len(products)
-    if n_outputs < 3:  # two outputs have one cross-covariance, which two gains cannot be told from
-        return np.ones(n_outputs)
     near, far = lags <= _NEAR, (lags >= _FAR[0]) & (lags <= _FAR[1])
     matrix = _mean_covariances(products, counts, near) - _mean_covariances(products, counts, far)
     matrix = np.triu(matrix, 1) + np.triu(matrix, 1).T
+    known = matrix.any(axis=0)  # an output without background has no products
+    if (
+        known.sum() < 3
+    ):  # two outputs have one cross-covariance, which two gains cannot be told from
+        return np.ones(n_outputs)
     np.fill_diagonal(matrix, np.abs(matrix).sum(0) / (n_outputs - 1))
     for _ in range(30):
         values, vectors = np.linalg.eigh(matrix)
@@ -209,7 +212,7 @@ def _gains(products, counts, lags):
     if not np.any(gains):
         return np.ones(n_outputs)
     gains = gains * np.sign(gains.sum() or 1)
-    return gains / np.sqrt(np.mean(gains**2))
+    return np.where(known, gains / np.sqrt(np.mean(gains[known] ** 2)), 1.0)
 
 
 def _mean_covariances(products, counts, chosen):
