@@ -4,7 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from crsteps.flicker_noise.modes import FFT_TYPES, TIME_SERIES_TYPES, Facts, Modes, resolve_modes
+from crsteps.flicker_noise.modes import (
+    FFT_TYPES,
+    SLIT_TYPES,
+    TIME_SERIES_TYPES,
+    Facts,
+    Modes,
+    resolve_modes,
+)
 
 IMAGE = Facts(
     exposure_type="NRC_IMAGE", subarray="FULL", time_series=False, n_integrations=2, n_outputs=4
@@ -38,6 +45,7 @@ def test_what_is_asked_for_is_kept():
     asked = Modes(
         fit_method="median",
         background_method="model",
+        sky_box=64,
         mask_method="sources",
         fit_by_channel=True,
         single_mask=False,
@@ -78,3 +86,11 @@ def test_median_image_needs_integrations_of_which_each_has_its_mask_as_in_jwst()
         resolve_modes(asked, replace(IMAGE, n_integrations=1))
     assert not resolve_modes(asked, IMAGE).single_mask
     assert resolve_modes(replace(asked, fit_method="gp"), IMAGE).single_mask
+
+
+def test_sky_beside_slits_is_smoother_than_behind_everything():
+    assert resolve_modes(AUTO, IMAGE).sky_box == 48
+    for kind in SLIT_TYPES:
+        facts = replace(IMAGE, exposure_type=kind)
+        assert resolve_modes(AUTO, facts).sky_box == 512
+        assert resolve_modes(replace(AUTO, sky_box=30), facts).sky_box == 30

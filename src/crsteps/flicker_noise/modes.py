@@ -14,6 +14,11 @@ MIRI_TYPES = ("MIR_IMAGE",)
 FEWEST_INTEGRATIONS = 5
 """Integrations of a time series from which ``auto`` makes a template of them."""
 
+SLIT_TYPES = ("NRS_MSASPEC", "NRS_FIXEDSLIT", "NRS_IFU")
+"""Exposure types of which most pixels see no sky: what there is beside the slits is very smooth."""
+
+# Scales of the sky behind everything and beside slits, in pixels.
+_SKY_BOX, _SLIT_SKY_BOX = 48, 512
 # Fewest of which a template can be made at all.
 _FEWEST_FOR_TEMPLATE = 2
 
@@ -61,6 +66,8 @@ class Modes:
         As asked for, or as resolved: then without ``auto``.
     fit_by_channel, single_mask : bool
         Likewise.
+    sky_box : int or None
+        Likewise; None where it is not asked for.
     remarks : tuple of str
         Sentences on what was asked for and is not possible.
     """
@@ -70,6 +77,7 @@ class Modes:
     mask_method: str = "auto"
     fit_by_channel: bool = False
     single_mask: bool = True
+    sky_box: int | None = None
     remarks: tuple[str, ...] = ()
 
 
@@ -125,8 +133,14 @@ def resolve_modes(asked, facts):
         mask_method=mask_method,
         fit_by_channel=by_channel,
         single_mask=single_mask,
+        sky_box=asked.sky_box or _sky_box(facts),
         remarks=tuple(remarks),
     )
+
+
+def _sky_box(facts):
+    """Scale of the sky: stripes wider than it cannot be told from light."""
+    return _SLIT_SKY_BOX if facts.exposure_type in SLIT_TYPES else _SKY_BOX
 
 
 def _background(asked, fit_method, facts):

@@ -55,7 +55,7 @@ class SceneFlickerNoiseStep(CrStep):
         single_mask = boolean(default=True)  # Make one mask for all integrations
         user_mask = string(default=None)  # FITS image that is 1 where pixels show background, instead of our own mask
         autoparam = boolean(default=False)  # Choose flat field, background and channels by the image (NIRCam and NIRISS imaging)
-        sky_box = integer(min=4, default=48)  # Scale in pixels on which light is smooth sky, and not noise
+        sky_box = integer(min=4, default=None)  # Scale in pixels on which light is smooth sky, and not noise; default: 48, and 512 beside slits
         sky_passes = integer(min=1, max=10, default=2)  # How often sky and noise are estimated in turn
         alternating_columns = boolean(default=True)  # Remove alternating column noise too
         chromatic = boolean(default=True)  # Let time series change their brightness by wavelength
@@ -143,6 +143,7 @@ class SceneFlickerNoiseStep(CrStep):
             mask_method=self.mask_method,
             fit_by_channel=self.fit_by_channel,
             single_mask=self.single_mask,
+            sky_box=self.sky_box,
         )
 
     def _choose(self, model, scene, readout, modes):
@@ -172,7 +173,14 @@ class SceneFlickerNoiseStep(CrStep):
         """Log and record the modes that are used."""
         for remark in modes.remarks:
             log.warning(remark)
-        names = ("fit_method", "background_method", "mask_method", "fit_by_channel", "single_mask")
+        names = (
+            "fit_method",
+            "background_method",
+            "mask_method",
+            "fit_by_channel",
+            "single_mask",
+            "sky_box",
+        )
         self._chosen |= {name: getattr(modes, name) for name in names}
         log.info(", ".join(f"{name} = {self._chosen[name]}" for name in names))
 
@@ -209,14 +217,14 @@ class SceneFlickerNoiseStep(CrStep):
             frequencies=ALLSLITS_FREQUENCIES if subarray.name == "ALLSLITS" else None,
             cleaning=CleaningOptions(
                 sky_passes=self.sky_passes,
-                sky_box=self.sky_box,
+                sky_box=modes.sky_box,
                 alternating_columns=self.alternating_columns,
             ),
             series=TimeSeriesOptions(
                 chromatic=self.chromatic and not imaging,
                 dispersion_axis=masks.dispersion_direction(model),
                 alternating_columns=self.alternating_columns,
-                sky_box=self.sky_box,
+                sky_box=modes.sky_box,
             ),
             spectrum=self._given_spectrum(model, readout) if modes.fit_method == "gp" else None,
             first_time=first_time,
@@ -261,7 +269,8 @@ class SceneFlickerNoiseStep(CrStep):
     def _finish(self, model, collected, background_mask):
         """Measure, record and save."""
         exposure, measured = collected.exposure, collected.measurements
-        collected.finish(smooth_sky(exposure.scene, exposure.common_mask, box=self.sky_box))
+        box = self._chosen["sky_box"]
+        collected.finish(smooth_sky(exposure.scene, exposure.common_mask, box=box))
         for line in measured.lines():
             log.info(line)
         self.measurements = measured.values()
