@@ -6,10 +6,13 @@ from astropy.io import fits
 from jwst.clean_flicker_noise import clean_flicker_noise as jwst
 from stdatamodels.jwst import datamodels
 
+from crsteps.detector.readout import Readout
 from crsteps.errors import CrstepsInputError
 from crsteps.flicker_noise.step import SceneFlickerNoiseStep
 from crsteps.framework.provenance import read_records
 from crsteps.framework.references import reference_files_path
+from crsteps.simulation.flicker_ramps import FlickerRampOptions, simulate_flicker_ramps
+from crsteps.simulation.flicker_scenes import SceneOptions
 
 # crds 14 warns about itself
 pytestmark = pytest.mark.filterwarnings("ignore:'get_cache_lock' is deprecated")
@@ -114,6 +117,12 @@ def test_backgrounds_of_the_joint_fit(make_ramp, few_stars):
     }
     assert steps["median"] > 10  # the outputs take most of the gradient for noise
     assert abs(steps["model"]) < 4
+
+
+def test_no_background_has_the_name_that_it_has_in_jwst(make_ramp, few_stars):
+    model = make_ramp(few_stars)
+    ours, theirs = (clean(model, background_method=name).data for name in ("none", "None"))
+    np.testing.assert_array_equal(ours, theirs)
 
 
 def test_time_series_take_what_their_integrations_share(make_ramp, transit, noise_left):
@@ -320,6 +329,7 @@ def test_automatic_parameters_are_not_for_spectra(make_ramp, few_stars, caplog):
         {"alternating_columns": False},
         {"sky_box": 12},
         {"n_outputs": 1},
+        {"n_outputs": 32},
         {"clean_first_group": True},
     ],
 )
@@ -389,6 +399,26 @@ def test_spectrum_of_another_detector_is_told(in_tmp_path, make_ramp, few_stars,
     model.meta.instrument.detector = "NRCB1"
     assert not skipped(clean(model, spectrum="x_flicker_spectra.asdf"))
     assert "detector is NRCA1 and not NRCB1" in caplog.text
+
+
+# --- IRS2 -----------------------------------------------------------------------------------
+
+
+def test_interleaved_readout_has_its_own_clock(make_ramp, noise_left):
+    readout = Readout(shape=(2048, 24), fast_axis=2, slow_axis=1, overhead=8, irs2=True)
+    options = FlickerRampOptions(readout=readout, scene=SceneOptions(kind="blank"), n_groups=3)
+    simulated = simulate_flicker_ramps(options, seed=23)
+    model = make_ramp(simulated, "NRS_MSASPEC")
+    as_if = noise_left(simulated, clean(model))
+    model.meta.exposure.readpatt = "NRSIRS2RAPID"
+    assert noise_left(simulated, clean(model)) < min(0.65, 0.995 * as_if)
+
+
+def test_interleaved_reference_pixels_are_refused(make_ramp, few_stars):
+    model = make_ramp(few_stars, "NRS_MSASPEC")
+    model.meta.exposure.readpatt = "NRSIRS2"
+    with pytest.raises(CrstepsInputError, match="run the refpix step"):
+        clean(model)
 
 
 # --- what is skipped ------------------------------------------------------------------------

@@ -28,7 +28,7 @@ class Collected:
     """
     What is kept while integrations are corrected one after the other.
 
-    Parameters
+    Attributes
     ----------
     exposure : crsteps.flicker_noise.correction.Exposure
         Exposure; its data are replaced while it is corrected.
@@ -36,9 +36,6 @@ class Collected:
         Measurements.
     keep_noise, keep_background : bool
         Whether noise and background are kept for products.
-
-    Attributes
-    ----------
     noise, background : ndarray of float32, shape of the data, or None
         Products.
     errors : list of ndarray or None

@@ -45,13 +45,10 @@ class Measurements:
     """
     Measurements of several integrations, pooled in variance.
 
-    Parameters
+    Attributes
     ----------
     readout : crsteps.detector.readout.Readout
         Clocking.
-
-    Attributes
-    ----------
     n_cleaned : int
         Integrations that were cleaned.
     spectra, alternating_spectra : list of FlickerSpectrum
