@@ -93,7 +93,7 @@ def plot_spectra(target, frequencies, spectra, *, unit="DN"):
             Line2D([], [], color=_OUTPUT_COLOURS[output], label=f"output {output + 1}")
             for output in range(spectra.shape[1])
         ]
-    left.legend(handles=handles, fontsize="small", loc="lower left")
+    right.legend(handles=handles, fontsize="small", loc="lower left")
     for axes in (left, right):
         axes.grid(alpha=0.3)
     figure.savefig(target, dpi=110, format="png")
