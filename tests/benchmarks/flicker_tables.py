@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from flicker_cases import FULL
-from flicker_methods import JWST, METHODS, SNOWBLIND
+from flicker_methods import JWST, METHODS, OURS, SNOWBLIND
 
 # Largest allowed ratios of our figures to the best of a peer.
 BACKGROUND_TARGETS = {
@@ -232,20 +232,27 @@ def _best_and_ratio(ours, levels, target):
 def variant_table(rows):
     """Lines of the table of variants; `rows` are pairs of case and outcomes by method."""
     yield (
-        "| case | method | bg | under the user's mask | src | excess variance | bg / none "
-        "| bg / best peer with the same mask "
+        "| case | none | crsteps | crsteps / none | best jwst | ratio | best snowblind | ratio "
+        "| under the mask: none | crsteps | best peer "
     )
-    yield "| --- " * 8
+    yield "| --- " * 11
     for case, results in rows:
         means = {method: mean_figures(outcomes) for method, outcomes in results.items()}
-        for method, f in means.items():
-            peers = [means[m]["bg"] for m in means if METHODS[m].of_peer]
-            to_peer = f"{f['bg'] / min(peers):.3f}" if peers else ""
-            hidden = f"{f['hidden']:.3f}" if "hidden" in f else ""
-            yield (
-                f"| {case.name} | {method} | {f['bg']:.3f} | {hidden} | {f['src']:.3f} "
-                f"| {excess(f):+.3f} | {f['bg'] / means['none']['bg']:.3f} | {to_peer} "
-            )
+        own = [m for m in means if METHODS[m].package == OURS]
+        if not own:
+            continue
+        ours, none = means[own[0]], means["none"]
+        cells = [f"{none['bg']:.2f}", f"{ours['bg']:.2f}", f"{ours['bg'] / none['bg']:.3f}"]
+        for package in BACKGROUND_TARGETS:
+            levels = {m: f["bg"] for m, f in means.items() if METHODS[m].package == package}
+            cells += _best_and_ratio(ours["bg"], levels, None)
+        if "hidden" in none:
+            under = {m: f["hidden"] for m, f in means.items() if METHODS[m].of_peer}
+            cells += [f"{none['hidden']:.2f}", f"{ours['hidden']:.2f}"]
+            cells += _best_and_ratio(1.0, under, None)[:1]
+        else:
+            cells += [""] * 3
+        yield f"| {case.name} | {' | '.join(cells)} "
 
 
 def white_table(results):
