@@ -6,6 +6,8 @@ import numpy as np
 from scipy.ndimage import maximum_filter, uniform_filter
 
 APERTURE = 5
+# Share of the light of a compact source in the aperture: stars, and galaxies hardly wider.
+COMPACT = 0.3
 # Side of the box in which the sky around a source is measured, and the least share of it that must
 # be sky.
 SKY_BOX, LEAST_SKY = 41, 0.1
@@ -92,7 +94,8 @@ def source_bias(ramps, error, good):
     Error of the light of sources in per cent: in apertures, or on the pixels of spectra.
 
     What photometry would take for the sky around is no error of the light: it is subtracted. Stars
-    and galaxies of 200 to 2000 DN per group are faint; the pixels of spectra are where there is
+    and galaxies of 200 to 2000 DN per group are faint, and compact those of them that are hardly
+    wider than a star; the pixels of spectra are where there is
     less than three standard deviations of the white noise of a difference.
     """
     light = ramps.scene.sources
@@ -118,9 +121,16 @@ def aperture_bias(catalogue, light, error, good):
     inside = (x > edge) & (x < nx - 1 - edge) & (y > edge) & (y < ny - 1 - edge)
     at = np.rint(y[inside]).astype(int), np.rint(x[inside]).astype(int)
     flux, usable = flux[inside], ~maximum_filter(~good, APERTURE)[at]
-    relative = 100 * uniform_filter(error, APERTURE)[at] / uniform_filter(light, APERTURE)[at]
+    inside = uniform_filter(light, APERTURE)[at]
+    relative = 100 * uniform_filter(error, APERTURE)[at] / inside
+    faint = (flux >= 200) & (flux < 2000)
+    kinds = {
+        "faint": faint,
+        "compact": faint & (inside * APERTURE**2 > COMPACT * flux),
+        "bright": flux >= 2000,
+    }
     figures = {}
-    for name, chosen in {"faint": (flux >= 200) & (flux < 2000), "bright": flux >= 2000}.items():
+    for name, chosen in kinds.items():
         values = relative[chosen & usable]
         figures[name] = float(values.mean())
         figures[f"{name}_error"] = float(values.std() / np.sqrt(values.size))
