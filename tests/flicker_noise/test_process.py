@@ -112,3 +112,19 @@ def test_samples_have_the_covariance_of_the_spectrum():
     measured = samples.T @ samples / len(samples)
     scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
     assert np.abs((measured - expected) / scale).max() < 6 / np.sqrt(len(samples))
+
+
+def test_noise_in_wide_gaps_is_found_by_way_of_longer_bins():
+    """Nine tenths are missing, in blocks longer than the memory of the fast kernels."""
+    n_bins, random = 60_000, np.random.default_rng(12)
+    spectrum = replace(SPECTRUM, times=np.array([2.0, 100.0, 20_000.0]))
+    process = FlickerProcess.from_spectrum(spectrum, n_bins)
+    noise = process.sample(random)
+    blocks = random.random((N_OUTPUTS, n_bins // 500)) < 0.1
+    weights = np.repeat(blocks, 500, axis=1).astype(np.float32) / 4
+    values = noise + 2 * random.standard_normal(noise.shape, np.float32)
+    exact = process.estimate(values, weights, tolerance=1e-6)
+    error = process.estimate(values, weights) - exact
+    # From zero, as many steps leave six times as much.
+    assert np.std(error[weights == 0]) < 0.04 * np.std(exact)
+    assert np.std(exact - noise) < 0.9 * np.std(noise)

@@ -50,7 +50,7 @@ class CleaningOptions:
     sky_passes: int = 2
     sky_box: int = 48
     alternating_columns: bool = True
-    tolerance: float = 3e-3
+    tolerance: float = 1e-3
 
 
 @dataclass(frozen=True)

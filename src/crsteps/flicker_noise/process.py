@@ -7,10 +7,12 @@ of the samples, zero where there is none, the posterior mean is ``n = S^(1/2) q`
     (1 + S^(1/2) W S^(1/2)) q = S^(1/2) W y,
 
 solved by conjugate gradients whose every step is two Fourier transforms. It is exact for any mask
-and any weights, unlike a filter that is divided by the filtered mask.
+and any weights, unlike a filter that is divided by the filtered mask. Noise in wide gaps is slow
+and would take many steps: they start from the solution in longer bins, where steps cost little.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.fft
@@ -18,6 +20,9 @@ import scipy.fft
 # The streams are extended by this part, so that their end does not correlate with their start.
 _PADDING = 0.02
 _MOST_ITERATIONS = 200
+# Bins that are joined from one level to the next, fewest bins of a level, and levels below the
+# first.
+_FACTOR, _FEWEST_BINS, _N_COARSER = 8, 4096, 2
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,9 @@ class FlickerProcess:
         -------
         FlickerProcess
         """
-        half = int(n_bins * (1 + _PADDING)) // 2 + 1
-        size = 2 * scipy.fft.next_fast_len(half, real=True)
+        # A multiple of the factors between the levels, so that they share their frequencies.
+        unit = 2 * _FACTOR**_N_COARSER
+        size = unit * scipy.fft.next_fast_len(int(n_bins * (1 + _PADDING)) // unit + 1, real=True)
         lags = np.arange(size // 2 + 1)
         across = _power(spectrum.autocovariance(lags, independent=True))
         common = _power(spectrum.autocovariance(lags))
@@ -89,27 +95,62 @@ class FlickerProcess:
         ndarray of float32, shape (n_outputs, n_bins)
             Posterior mean of the noise.
         """
-        weight = np.zeros((len(values), self.size), dtype=np.float32)
-        weight[:, : self.n_bins] = weights
-        data = np.zeros_like(weight)
-        data[:, : self.n_bins] = np.where(weights > 0, values * weights, 0)
-        roots = np.sqrt(self.across), np.sqrt(self.along)
-        mean_weight = weight[:, : self.n_bins].mean()
+        weights = np.asarray(weights, dtype=np.float32)
+        totals = np.where(weights > 0, values * weights, np.float32(0))
+        return self._to_time(self._solve(totals, weights, tolerance))[:, : self.n_bins]
+
+    def _solve(self, totals, weights, tolerance):
+        """Solution of the equations; what is slow and hidden is found in longer bins."""
+        weight, data = (self._extended(array) for array in (weights, totals))
+        mean_weight = weights.mean()
         scales = 1 / (1 + mean_weight * self.across), 1 / (1 + mean_weight * self.along)
-
-        def to_time(q):
-            return scipy.fft.irfft(self._mix(q, *roots), self.size, axis=1)
-
-        def to_frequency(n):
-            return self._mix(scipy.fft.rfft(n, axis=1), *roots)
-
-        solution = _conjugate_gradients(
-            lambda q: q + to_frequency(weight * to_time(q)),
-            to_frequency(data),
+        return _conjugate_gradients(
+            lambda q: q + self._to_frequency(weight * self._to_time(q)),
+            self._to_frequency(data),
             lambda r: self._mix(r, *scales),
             tolerance,
+            start=self._start(totals, weights, tolerance),
         )
-        return to_time(solution)[:, : self.n_bins]
+
+    def _start(self, totals, weights, tolerance):
+        """Solution in longer bins; None where there are few bins."""
+        if self.size < _FEWEST_BINS * _FACTOR or self.size % (2 * _FACTOR):
+            return None
+        size, n_bins = self.size // _FACTOR, -(-self.n_bins // _FACTOR)
+        half = size // 2
+        longer = FlickerProcess(
+            n_bins,
+            size,
+            self.direction,
+            self.along[: half + 1] / _FACTOR,
+            self.across[: half + 1] / _FACTOR,
+        )
+        margin = [(0, 0), (0, n_bins * _FACTOR - self.n_bins)]
+        sums = [
+            np.pad(array, margin).reshape(len(array), n_bins, _FACTOR).sum(axis=-1)
+            for array in (totals, weights)
+        ]
+        slow = longer._solve(*sums, tolerance / 10)[:, :half]
+        start = np.zeros((len(totals), self.size // 2 + 1), dtype=slow.dtype)
+        # White noise of fewer samples, and the middle of the longer bins, half a bin further on.
+        shift = np.exp(-2j * np.pi * np.arange(half) * (_FACTOR - 1) / 2 / self.size)
+        start[:, :half] = slow * (np.sqrt(_FACTOR) * shift).astype(slow.dtype)
+        return start
+
+    def _extended(self, array):
+        extended = np.zeros((len(array), self.size), dtype=np.float32)
+        extended[:, : self.n_bins] = array
+        return extended
+
+    def _to_time(self, q):
+        return scipy.fft.irfft(self._mix(q, *self._roots), self.size, axis=1)
+
+    def _to_frequency(self, n):
+        return self._mix(scipy.fft.rfft(n, axis=1), *self._roots)
+
+    @cached_property
+    def _roots(self):
+        return np.sqrt(self.across), np.sqrt(self.along)
 
     def sample(self, rng):
         """
@@ -125,8 +166,7 @@ class FlickerProcess:
         ndarray of float32, shape (n_outputs, n_bins)
         """
         white = rng.standard_normal((len(self.direction), self.size), dtype=np.float32)
-        roots = np.sqrt(self.across), np.sqrt(self.along)
-        noise = scipy.fft.irfft(self._mix(scipy.fft.rfft(white, axis=1), *roots), self.size, axis=1)
+        noise = self._to_time(scipy.fft.rfft(white, axis=1))
         return noise[:, : self.n_bins]
 
     def sample_error(self, weights, rng, *, tolerance=1e-3):
@@ -165,27 +205,30 @@ def _power(autocovariance):
     return np.maximum(scipy.fft.dct(autocovariance, type=1), 1e-12)
 
 
-def _conjugate_gradients(apply, right, precondition, tolerance):
+def _conjugate_gradients(apply, right, precondition, tolerance, start=None):
     """Preconditioned conjugate gradients on half-complex transforms."""
-    residual, solution = right, np.zeros_like(right)
+    target = tolerance**2 * _inner(right, precondition(right))
+    solution = np.zeros_like(right) if start is None else start
+    residual = right if start is None else right - apply(start)
     conditioned = precondition(residual)
     direction, product = conditioned, _inner(residual, conditioned)
-    target = tolerance**2 * product
     for _ in range(_MOST_ITERATIONS):
         if product <= target or product == 0:
             break
         image = apply(direction)
-        step = product / _inner(direction, image)
-        solution = solution + step * direction
-        residual = residual - step * image
+        step = np.float32(product / _inner(direction, image))
+        solution += step * direction
+        image *= step
+        residual -= image
         conditioned = precondition(residual)
         previous, product = product, _inner(residual, conditioned)
-        direction = conditioned + (product / previous) * direction
+        direction *= np.float32(product / previous)
+        direction += conditioned
     return solution
 
 
 def _inner(a, b):
     """Inner product of real streams of even length from their half-complex transforms."""
-    products = a.real * b.real + a.imag * b.imag
     # Constant and Nyquist frequency are there once, all others stand for two.
-    return float(2 * products.sum() - products[:, 0].sum() - products[:, -1].sum())
+    ends = np.vdot(a[:, 0], b[:, 0]).real + np.vdot(a[:, -1], b[:, -1]).real
+    return float(2 * np.vdot(a, b).real - ends)
