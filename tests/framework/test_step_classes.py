@@ -54,3 +54,21 @@ def test_broken_module_is_not_a_wrong_name(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="not_installed_at_all"):
         find_step_class("brokensteps.Step")
+
+
+def test_steps_use_one_thread_for_linear_algebra():
+    import numpy as np
+    from stdatamodels.jwst.datamodels import ImageModel
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    class Counting(ScaleStep):
+        def process(self, given):
+            self.threads = {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"}
+            return super().process(given)
+
+    with threadpool_limits(limits=2, user_api="blas"):
+        step = Counting()
+        step.run(ImageModel(data=np.ones((4, 4), np.float32)))
+        after = {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"}
+    assert step.threads == {1}
+    assert after == {2}

@@ -10,6 +10,7 @@ from jwst.datamodels import ModelLibrary
 from jwst.stpipe import Pipeline, Step
 from stdatamodels.jwst.datamodels import JwstDataModel
 from stpipe.exceptions import ValidationError
+from threadpoolctl import threadpool_limits
 
 from crsteps.errors import CrstepsInputError
 from crsteps.framework.crds_access import ask_crds, crds_configured
@@ -295,6 +296,24 @@ class CrStep(CrMixin, Step):
 
     # Nothing is fetched ahead: references are looked up when and where they are needed.
     prefetch_references = False
+
+    def run(self, *args):
+        """
+        Run the step, with one thread for linear algebra.
+
+        Parameters
+        ----------
+        *args
+            Input, as for `stpipe.Step.run`.
+
+        Returns
+        -------
+        result
+            What `process` returns.
+        """
+        # Matrices of our steps are many and small: more threads cost half as much time again.
+        with threadpool_limits(limits=1, user_api="blas"):
+            return super().run(*args)
 
     def record_status(self, result, status="COMPLETE"):
         """
