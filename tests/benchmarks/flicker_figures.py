@@ -36,8 +36,8 @@ def judge(ramps, cleaned, hidden=None):
         about the mean of each difference; ``total`` and ``floor``: sd on the background of a
         cleaned difference and of one without flicker noise, against the scene; ``rate`` and
         ``rate_floor``: the same of the slopes; ``sky_bias`` and ``nebula_bias``: error of the mean
-        slope there. In per cent: ``faint`` and ``bright`` error of the light of sources, and
-        ``*_error`` its standard error. In ppm: see `transit_figures`.
+        slope there. In per cent: ``compact``, ``faint`` and ``bright`` error of the light of
+        sources, and ``*_error`` its standard error. In ppm: see `transit_figures`.
     """
     nebula, peak = ramps.scene.nebula, ramps.scene.nebula.max()
     hidden = np.zeros_like(ramps.scene_mask) if hidden is None else hidden
@@ -95,8 +95,8 @@ def source_bias(ramps, error, good):
 
     What photometry would take for the sky around is no error of the light: it is subtracted. Stars
     and galaxies of 200 to 2000 DN per group are faint, and compact those of them that are hardly
-    wider than a star; the pixels of spectra are where there is
-    less than three standard deviations of the white noise of a difference.
+    wider than a star; the pixels of spectra are where there is less than three standard deviations
+    of the white noise of a difference.
     """
     light = ramps.scene.sources
     around = (good & ~ramps.scene_mask).astype(np.float64)
@@ -121,12 +121,12 @@ def aperture_bias(catalogue, light, error, good):
     inside = (x > edge) & (x < nx - 1 - edge) & (y > edge) & (y < ny - 1 - edge)
     at = np.rint(y[inside]).astype(int), np.rint(x[inside]).astype(int)
     flux, usable = flux[inside], ~maximum_filter(~good, APERTURE)[at]
-    inside = uniform_filter(light, APERTURE)[at]
-    relative = 100 * uniform_filter(error, APERTURE)[at] / inside
+    in_aperture = uniform_filter(light, APERTURE)[at]
+    relative = 100 * uniform_filter(error, APERTURE)[at] / in_aperture
     faint = (flux >= 200) & (flux < 2000)
     kinds = {
         "faint": faint,
-        "compact": faint & (inside * APERTURE**2 > COMPACT * flux),
+        "compact": faint & (in_aperture * APERTURE**2 > COMPACT * flux),
         "bright": flux >= 2000,
     }
     figures = {}

@@ -16,6 +16,7 @@ NAMES = (
     "measured_process",
     "flicker_cases",
     "flicker_figures",
+    "flicker_limit",
     "flicker_methods",
     "flicker_tables",
 )
@@ -201,3 +202,38 @@ def test_targets_are_met_or_not(modules):
         ("CPU s net", "0.571", "yes"),
         ("faint, worst seed", "", "NO"),
     ]
+
+
+def test_least_residual_is_that_of_dense_algebra(modules):
+    """One output, no gaps: mean posterior variance of white noise on the known covariance."""
+    readout = Readout(shape=(16, 64), n_outputs=1, overhead=0)
+    options = FlickerRampOptions(
+        readout=readout, n_groups=2, common_rms=0.0, independent_rms=3.0, alternating_rms=0.0
+    )
+    lag, n = readout.n_ticks, 4 * readout.n_ticks
+    k = np.arange(1, n // 2 + 1)
+    change = np.r_[0, (1 - np.cos(2 * np.pi / n * k * lag)) / k]
+    kernel = np.fft.irfft(change, n)
+    kernel *= 9.0 / kernel[0]
+    covariance = kernel[np.abs(np.subtract.outer(np.arange(lag), np.arange(lag)))]
+    for white in (1.0, 5.0):
+        noisy = covariance + white**2 * np.eye(lag)
+        expected = np.sqrt(
+            np.mean(np.diag(covariance - covariance @ np.linalg.solve(noisy, covariance)))
+        )
+        limit = modules["flicker_limit"].least_residual(options, white)
+        # The ends of the frame know less.
+        assert 0.95 * expected < limit < expected, limit / expected
+
+
+def test_common_noise_is_better_known_from_more_outputs(modules):
+    limit = modules["flicker_limit"].least_residual
+    options = FlickerRampOptions(
+        readout=Readout(shape=(64, 64), overhead=0), independent_rms=0.0, alternating_rms=0.0
+    )
+    # Four outputs of common noise are one output with a quarter of the white variance.
+    single = replace(
+        options, readout=Readout(shape=(64, 16), n_outputs=1, overhead=0), common_gain=()
+    )
+    single = replace(single, common_gain=(1.0,))
+    assert limit(options, 6.0) == pytest.approx(limit(single, 3.0), rel=1e-6)
