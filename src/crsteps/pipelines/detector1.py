@@ -8,6 +8,7 @@ from jwst.pipeline import Detector1Pipeline
 from stdatamodels.jwst.datamodels import JwstDataModel, read_metadata
 
 from crsteps.errors import CrstepsInputError
+from crsteps.flicker_noise.products_step import stored_error_variance
 from crsteps.flicker_noise.slope_error import slope_error_variance
 from crsteps.flicker_noise.step import SceneFlickerNoiseStep
 from crsteps.framework.pipeline import CrPipeline
@@ -150,7 +151,7 @@ class CrstepsDetector1Pipeline(CrPipeline, Detector1Pipeline):
         """
         Variance of the error of the noise removed from differences of groups; None for none.
 
-        That of ramps cleaned in an earlier run is known by its mean only.
+        That of ramps cleaned in an earlier run is in an extension, or known by its mean.
         """
         step = self.scene_flicker_noise
         record = read_records(ramps).get(step.class_alias, {})
@@ -158,6 +159,9 @@ class CrstepsDetector1Pipeline(CrPipeline, Detector1Pipeline):
             return None
         if step.error_variance is not None:
             return step.error_variance
+        stored = stored_error_variance(ramps)
+        if stored is not None:
+            return stored
         mean_error = record.get("measurements", {}).get("mean_error")
         return mean_error and np.full(ramps.data.shape[-2:], mean_error["value"] ** 2)
 
