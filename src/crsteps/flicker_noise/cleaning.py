@@ -21,9 +21,10 @@ from crsteps.flicker_noise.streams import (
 LEAST_BACKGROUND = 0.01
 # Pixels from which the noise of a pixel is measured.
 _NOISE_SAMPLE = 200_000
-# Ticks in a bin of the estimate, which shorter ones would improve by a per cent, and of that of
-# alternating columns, which has little power and only at low frequencies.
-_ESTIMATE_TICKS, _ALTERNATING_TICKS = 2, 16
+# Ticks in a bin of the estimate, which shorter ones would improve by a per cent; of that of
+# alternating columns, which has little power and only at low frequencies; and of that behind which
+# the sky is seen.
+_ESTIMATE_TICKS, _ALTERNATING_TICKS, _SLOW_TICKS = 2, 16, 16
 _FACTOR = BIN_TICKS // _ESTIMATE_TICKS
 # Ticks in a bin of the draw of the error, and side in pixels of the area it is averaged over: the
 # variance is then good to a few per cent.
@@ -50,7 +51,7 @@ class CleaningOptions:
     sky_passes: int = 2
     sky_box: int = 48
     alternating_columns: bool = True
-    tolerance: float = 1e-3
+    tolerance: float = 1e-2
 
 
 @dataclass(frozen=True)
@@ -286,10 +287,12 @@ def _noise_of_mean(mean, sky, spectrum, readout):
         common=spectrum.common * mean.variance,
         independent=spectrum.independent * mean.variance,
     )
-    streams = to_streams(mean.image - sky, mean.used, readout)
-    process = FlickerProcess.from_spectrum(spectrum, streams.values.shape[-1])
+    binning = {"bin_ticks": _SLOW_TICKS}
+    streams = to_streams(mean.image - sky, mean.used, readout, **binning)
+    slow = spectrum.in_bins(_SLOW_TICKS / BIN_TICKS)
+    process = FlickerProcess.from_spectrum(slow, streams.values.shape[-1])
     white = _white_variance(mean.image, sky, mean.used, spectrum)
-    return from_streams(_estimate(process, streams, white, tolerance=1e-2), readout)
+    return from_streams(_estimate(process, streams, white, tolerance=1e-2), readout, **binning)
 
 
 def _white_variance(image, sky, used, spectrum):

@@ -200,7 +200,7 @@ def _joint_ramps(exposure, options):
     for i, ramp in enumerate(exposure.data):
         try:
             estimate = estimate_flicker(
-                np.diff(ramp, axis=0) - structure,
+                _less(np.diff(ramp, axis=0), structure),
                 background_mask=exposure.used(i),
                 readout=exposure.readout,
                 sky=sky,
@@ -222,7 +222,7 @@ def _joint_rates(exposure, options):
     used = np.stack([exposure.used(i)[0] for i in range(len(exposure.data))])
     try:
         estimate = estimate_flicker(
-            exposure.data - structure,
+            _less(exposure.data, structure),
             background_mask=used,
             readout=exposure.readout,
             sky=_sky(exposure, options),
@@ -278,6 +278,11 @@ def _sky(exposure, options):
         scene = exposure.scene - _flat_structure(exposure, options)
         return smooth_sky(scene, exposure.common_mask, box=options.cleaning.sky_box)
     return None
+
+
+def _less(images, structure):
+    """Images without a structure; they themselves where there is none."""
+    return images - structure if structure.ndim else images
 
 
 def _flat_structure(exposure, options):

@@ -65,13 +65,16 @@ def mean_difference(ramps, flags):
     ndarray of float32, shape (ny, nx)
         Mean of the usable differences; NaN where there is none.
     """
-    total = count = 0
+    total = count = None
     for ramp, flagged in zip(ramps, flags, strict=True):
+        if total is None:
+            total, count = np.zeros(ramp.shape[1:], np.float32), np.zeros(ramp.shape[1:], np.int32)
         for group in range(1, len(ramp)):
             difference = ramp[group] - ramp[group - 1]
-            used = ~(flagged[group] | flagged[group - 1]) & np.isfinite(difference)
-            total = total + np.where(used, difference, np.float32(0))
-            count = count + used.astype(np.int32)
+            left_out = flagged[group] | flagged[group - 1] | ~np.isfinite(difference)
+            difference[left_out] = 0
+            total += difference
+            count += ~left_out
     return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
