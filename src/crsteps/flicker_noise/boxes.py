@@ -119,22 +119,23 @@ def row_medians(values, usable):
 
     Parameters
     ----------
-    values : ndarray of float32, shape (n, m)
-        Rows.
-    usable : ndarray of bool, shape (n, m)
+    values : ndarray of float, shape (..., m)
+        Rows; finite where usable.
+    usable : ndarray of bool, shape (..., m)
         Values to use.
 
     Returns
     -------
-    medians : ndarray of float32, shape (n,)
-        NaN without a usable value.
-    n_used : ndarray of int, shape (n,)
+    medians : ndarray of float, shape (...)
+        In the type of the values; NaN without a usable value.
+    n_used : ndarray of int, shape (...)
         Number of usable values.
     """
-    # Sorting float32 rows is vectorised; NumPy's nanmedian is many times slower.
-    values = np.where(usable, values, np.float32(np.nan))
-    values.sort(axis=1)  # NaN goes last
-    n_used = np.count_nonzero(usable, axis=1)
-    rows = np.arange(len(values))
-    low, high = np.maximum(n_used - 1, 0) // 2, np.minimum(n_used // 2, values.shape[1] - 1)
-    return (values[rows, low] + values[rows, high]) / 2, n_used
+    # Sorting rows is vectorised; NumPy's nanmedian is many times slower.
+    values = np.ascontiguousarray(np.where(usable, values, values.dtype.type(np.nan)))
+    values.sort(axis=-1)  # NaN goes last
+    n_used = np.count_nonzero(usable, axis=-1)
+    low, high = np.maximum(n_used - 1, 0) // 2, np.minimum(n_used // 2, values.shape[-1] - 1)
+    middle = (np.take_along_axis(values, place[..., None], -1)[..., 0] for place in (low, high))
+    lower, upper = middle
+    return (lower + upper) / 2, n_used

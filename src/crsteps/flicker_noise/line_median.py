@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from crsteps.flicker_noise.boxes import row_medians
+
 
 def line_median_image(image, background_mask, *, fast_axis, n_outputs=1):
     """
@@ -67,10 +69,5 @@ def masked_medians(values, usable):
         Medians in the type of the values, floats at least; 0 where nothing counts.
     """
     usable = usable & ~np.isnan(values)
-    # What does not count sorts behind everything else.
-    values = np.ascontiguousarray(np.where(usable, values, values.dtype.type(np.inf)))
-    values.sort(axis=-1)
-    count = usable.sum(axis=-1, keepdims=True)
-    low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, values.shape[-1] - 1)
-    sums = np.take_along_axis(values, low, -1) + np.take_along_axis(values, high, -1)
-    return np.where(count > 0, sums / 2, values.dtype.type(0))[..., 0]
+    medians, n_used = row_medians(values, usable)
+    return np.where(n_used > 0, medians, values.dtype.type(0))

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from crsteps.flicker_noise.boxes import row_medians
 from crsteps.flicker_noise.standard import StandardOptions, StandardResult, clean_images
 
 # Values that are sorted at once: memory stays small beside that of the data.
@@ -219,12 +220,9 @@ def _median(ramps, flagged):
     median = np.empty(columns.shape[1], dtype=np.float32)
     for first in range(0, median.size, max(1, _SORTED_VALUES // n)):
         part = slice(first, first + max(1, _SORTED_VALUES // n))
-        values = columns[:, part].T.copy()
+        values = columns[:, part].T
+        counted = ~np.isnan(values)
         if used is not None:
-            values[~used[:, part].T] = np.nan
-        values.sort(axis=1)  # NaN comes last
-        count = np.count_nonzero(~np.isnan(values), axis=1)
-        rows = np.arange(len(values))
-        low = values[rows, np.maximum(count - 1, 0) // 2]
-        median[part] = (low + values[rows, np.minimum(count // 2, n - 1)]) / 2
+            counted &= used[:, part].T
+        median[part], _ = row_medians(values, counted)
     return median.reshape(ramps.shape[1:])
