@@ -9,8 +9,8 @@ from crsteps.flicker_noise.boxes import box_medians, row_medians
 SIGMA_PER_MAD = 1.4826
 # Boxes in which the white noise is measured, in pixels.
 NOISE_BOX = 64
-# Pixels from which the noise of a typical pixel is measured.
-NOISE_SAMPLE = 400_000
+# One line of so many shows the noise of a typical pixel.
+NOISE_LINES = 4
 # Pixels on each side of the seam between two outputs in which their offset is measured.
 SEAM = 8
 # Lines with fewer background pixels, and lines standing out as bright traces along the stripes
@@ -140,7 +140,7 @@ def typical_noise(image, *, stripe_axis):
         Standard deviation, from differences of pixels two apart along a line; 0 if there are none.
     """
     lines = image if stripe_axis == 1 else image.T
-    lines = lines[:: max(1, lines.size // NOISE_SAMPLE)]
+    lines = lines[::NOISE_LINES]
     difference = np.abs(lines[:, 2:] - lines[:, :-2])
     difference = difference[np.isfinite(difference)]
     if not difference.size:

@@ -9,6 +9,7 @@ from stdatamodels.jwst import datamodels
 
 from crsteps.detector.readout import Readout
 from crsteps.errors import CrstepsInputError
+from crsteps.flicker_noise.line_levels import typical_noise
 from crsteps.flicker_noise.modes import Facts
 from crsteps.flicker_noise.scene_mask import SceneMaskOptions, find_scene_mask
 from crsteps.flicker_noise.slope import (
@@ -18,7 +19,6 @@ from crsteps.flicker_noise.slope import (
     flagged_reads,
     mean_difference,
     mean_rate,
-    pixel_noise,
 )
 from crsteps.flicker_noise.standard import complete_flat
 from crsteps.flicker_noise.standard_mask import clip_mask
@@ -319,9 +319,7 @@ def _scene_mask_options(model, readout):
     if kind in _BANDS:
         axis = 0 if dispersion_direction(model) == 2 else 1
         bands = {"dispersion_axis": axis, "gap_quantile": _BANDS[kind]}
-    return SceneMaskOptions(
-        stripe_axis=1 if abs(readout.fast_axis) == 1 else 0, n_outputs=readout.n_outputs, **bands
-    )
+    return SceneMaskOptions(stripe_axis=_stripe_axis(readout), n_outputs=readout.n_outputs, **bands)
 
 
 def dispersion_direction(model):
@@ -348,7 +346,12 @@ def _noise_of_one(model, readout):
     if one.ndim == 3:
         middle = len(one) // 2
         one = one[middle] - one[middle - 1]
-    return pixel_noise(one, fast_axis=readout.fast_axis)
+    return typical_noise(one, stripe_axis=_stripe_axis(readout)) or None
+
+
+def _stripe_axis(readout):
+    """Axis of the arrays along which a stripe runs."""
+    return 1 if abs(readout.fast_axis) == 1 else 0
 
 
 def read_user_mask(path, model):

@@ -98,29 +98,3 @@ def mean_rate(rates, flagged):
     count = used.sum(axis=0)
     total = np.where(used, rates, 0).sum(axis=0, dtype=np.float64)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
-
-
-def pixel_noise(image, *, fast_axis):
-    """
-    White noise of a pixel, from neighbours that are read one after the other.
-
-    Parameters
-    ----------
-    image : ndarray, shape (ny, nx)
-        Difference of groups, or rate; NaN pixels do not count.
-    fast_axis : int
-        Keyword FASTAXIS.
-
-    Returns
-    -------
-    float or None
-        Standard deviation; None where there are no neighbours, or no noise.
-    """
-    # Those two pixels apart have no alternating column noise between them.
-    step = np.s_[::4, 2:], np.s_[::4, :-2]
-    lines = image if abs(fast_axis) == 1 else image.T
-    pairs = lines[step[0]] - lines[step[1]]
-    pairs = pairs[np.isfinite(pairs)]
-    if not pairs.size:
-        return None
-    return float(1.4826 * np.median(np.abs(pairs)) / np.sqrt(2)) or None
