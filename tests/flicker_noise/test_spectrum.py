@@ -144,3 +144,10 @@ def test_output_without_background_has_a_mean_gain():
     spectrum = measure_spectrum([Streams(values * weights, weights)])
     assert spectrum.gains[2] == 1
     np.testing.assert_allclose(spectrum.gains, 1, atol=0.02)
+
+
+def test_spectrum_of_stronger_noise_has_more_of_everything():
+    spectrum = FlickerSpectrum(
+        np.array([1.0, 2.0]), np.array([0.5, 0.0]), np.array([1.2, 0.7]), np.ones(2)
+    )
+    np.testing.assert_allclose(spectrum.scaled(3).variance, 3 * spectrum.variance)

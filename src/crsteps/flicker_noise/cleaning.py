@@ -1,6 +1,6 @@
 """Estimate the flicker noise of images whose scene is masked, and remove it from ramps."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import uniform_filter
@@ -282,11 +282,7 @@ def _mean_image(images, used, consecutive):
 
 def _noise_of_mean(mean, sky, spectrum, readout):
     """Flicker noise of the mean image; good enough to see the sky behind it."""
-    spectrum = replace(
-        spectrum,
-        common=spectrum.common * mean.variance,
-        independent=spectrum.independent * mean.variance,
-    )
+    spectrum = spectrum.scaled(mean.variance)
     binning = {"bin_ticks": _SLOW_TICKS}
     streams = to_streams(mean.image - sky, mean.used, readout, **binning)
     slow = spectrum.in_bins(_SLOW_TICKS / BIN_TICKS)

@@ -196,7 +196,8 @@ def correct(exposure, options):
 
 def _joint_ramps(exposure, options):
     """Differences of groups, one integration after the other."""
-    sky, structure = _sky(exposure, options), _flat_structure(exposure, options)
+    structure = _flat_structure(exposure, options)
+    sky = _sky(exposure, options, structure)
     for i, ramp in enumerate(exposure.data):
         try:
             estimate = estimate_flicker(
@@ -225,7 +226,7 @@ def _joint_rates(exposure, options):
             _less(exposure.data, structure),
             background_mask=used,
             readout=exposure.readout,
-            sky=_sky(exposure, options),
+            sky=_sky(exposure, options, structure),
             spectrum=options.spectrum,
             options=options.cleaning,
         )
@@ -265,7 +266,7 @@ def _joint_series(exposure, options):
             yield _corrected(integration - noise[0], template[0], result)
 
 
-def _sky(exposure, options):
+def _sky(exposure, options, structure):
     """Sky that is known beforehand; None where it is estimated together with the noise."""
     method = options.modes.background_method
     if method == "none":
@@ -275,7 +276,7 @@ def _sky(exposure, options):
         return np.full(exposure.scene.shape, level, np.float32)
     if exposure.ramps and len(exposure.data) > 1:
         # In the mean of all integrations there is less noise than in one.
-        scene = exposure.scene - _flat_structure(exposure, options)
+        scene = _less(exposure.scene, structure)
         return smooth_sky(scene, exposure.common_mask, box=options.cleaning.sky_box)
     return None
 

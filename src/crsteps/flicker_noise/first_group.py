@@ -11,8 +11,6 @@ and the spectrum can be taken from the differences, which do not see the bias. W
 along every row cannot be told from noise: the superbias has to be right in that.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
 from crsteps.flicker_noise.background import smooth_sky
@@ -134,9 +132,7 @@ def estimate_first_group(
         residual, background_mask & np.isfinite(residual), readout, options.sky_box
     )
     if spectrum is not None:
-        spectrum = replace(
-            spectrum, common=spectrum.common / 2, independent=spectrum.independent / 2
-        )
+        spectrum = spectrum.scaled(0.5)
     return estimate_flicker(
         (residual - columns)[None],
         background_mask=usable,

@@ -312,8 +312,7 @@ def measured_spectrum(sample, readout, bin_ticks, *, alternating=False, factor=1
         to_streams(residual, used, readout, alternating=alternating, bin_ticks=bin_ticks)
         for residual, used in sample
     ]
-    found = measure_spectrum(streams, common=not alternating)
-    return replace(found, common=factor * found.common, independent=factor * found.independent)
+    return measure_spectrum(streams, common=not alternating).scaled(factor)
 
 
 def in_bins(spectrum, readout, *, old=BIN_TICKS, new=BIN_TICKS):

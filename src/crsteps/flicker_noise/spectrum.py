@@ -7,7 +7,7 @@ an independent one. Either autocovariance is a sum of Ornstein-Uhlenbeck kernels
 frequency, 1/f^alpha among them, and always a possible one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.fft
@@ -70,6 +70,21 @@ class FlickerSpectrum:
             if amplitude:
                 sums += amplitude * np.exp(lags / -time)
         return sums
+
+    def scaled(self, factor):
+        """
+        Give the spectrum of noise of another strength.
+
+        Parameters
+        ----------
+        factor : float
+            Variance of that noise in units of the variance of this.
+
+        Returns
+        -------
+        FlickerSpectrum
+        """
+        return replace(self, common=factor * self.common, independent=factor * self.independent)
 
     def in_bins(self, factor):
         """

@@ -8,7 +8,7 @@ from jwst.pipeline import Detector1Pipeline
 from stdatamodels.jwst.datamodels import JwstDataModel, read_metadata
 
 from crsteps.errors import CrstepsInputError
-from crsteps.flicker_noise.products_step import stored_error_variance
+from crsteps.flicker_noise.products_step import add_variance, stored_error_variance
 from crsteps.flicker_noise.slope_error import slope_error_variance
 from crsteps.flicker_noise.step import SceneFlickerNoiseStep
 from crsteps.framework.pipeline import CrPipeline
@@ -188,5 +188,4 @@ def _add_variance(model, variance):
             variance.shape,
         )
         return
-    model.var_rnoise = model.var_rnoise + variance
-    model.err = np.sqrt(model.err**2 + variance)
+    add_variance(model, variance)
