@@ -255,16 +255,17 @@ class SceneFlickerNoiseStep(CrStep):
             keep_noise=self.save_noise,
             keep_background=self.save_background,
         )
-        reason = ""
+        reasons = {}
         for i, corrected in enumerate(correct(exposure, options)):
             collected.add(i, corrected)
-            if corrected.data is not None:
+            if corrected.data is None:
+                reasons[i] = corrected.reason
+            else:
                 exposure.data[i] = corrected.data
-                continue
-            reason = corrected.reason
-            if len(exposure.data) > 1:
+        if collected.measurements.n_cleaned:
+            for i, reason in reasons.items():
                 log.warning("integration %d is left as it is: %s", i + 1, reason)
-        return collected, reason
+        return collected, next(iter(reasons.values()), "")
 
     def _finish(self, model, collected, background_mask):
         """Measure, record and save."""
