@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import moyal
 
-__all__ = ["TrackPopulation", "Tracks", "deposit_charge", "draw_tracks"]
+__all__ = ["TrackPopulation", "Tracks", "deposit_charge", "draw_tracks", "pixel_charges"]
 
 _STEP = 0.2  # pixels of projected path between two samples
 _REACH = 2  # pixels on either side of a sample that receive charge: 5 sigma of the diffusion
@@ -165,14 +165,39 @@ def deposit_charge(tracks: Tracks, x, y, *, shape: tuple[int, int]) -> np.ndarra
     charge : ndarray
         Charge in e-, float64, of the given shape.
     """
+    _, pixel, charge = pixel_charges(tracks, x, y, shape=shape)
+    return np.bincount(pixel, weights=charge, minlength=shape[0] * shape[1]).reshape(shape)
+
+
+def pixel_charges(tracks: Tracks, x, y, *, shape: tuple[int, int]):
+    """Charge of each track in the pixels that it touches.
+
+    Parameters
+    ----------
+    tracks : Tracks
+        Samples of the tracks.
+    x, y : array_like
+        Position of each track's middle in pixels, as for `deposit_charge`.
+    shape : tuple of int
+        Shape of the detector, (ny, nx).
+
+    Returns
+    -------
+    track : ndarray
+        Number of the track, int64. The same track and pixel may come several times.
+    pixel : ndarray
+        Flat index of the pixel, int64.
+    charge : ndarray
+        Charge in e-, float64.
+    """
     ny, nx = shape
     column, across = _pixel_shares(tracks.x + np.asarray(x)[tracks.track], tracks.diffusion)
     row, along = _pixel_shares(tracks.y + np.asarray(y)[tracks.track], tracks.diffusion)
     row, column = row[:, np.newaxis], column[np.newaxis]
     share = along[:, np.newaxis] * across[np.newaxis] * tracks.charge
     inside = (row >= 0) & (row < ny) & (column >= 0) & (column < nx)
-    index = (row * nx + column)[inside]
-    return np.bincount(index, weights=share[inside], minlength=ny * nx).reshape(shape)
+    track = np.broadcast_to(tracks.track, share.shape)
+    return track[inside], (row * nx + column)[inside], share[inside]
 
 
 def _pixel_shares(position, sigma):
