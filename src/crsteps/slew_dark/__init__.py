@@ -1,0 +1,1 @@
+"""Cosmic rays in darks taken during slews: detection, cleaning, clusters and statistics."""
