@@ -83,6 +83,19 @@ def test_slopes_do_not_change(ramps):
     np.testing.assert_array_equal(data[0], given[0] - estimate.noise[0])
 
 
+def test_pixels_without_a_slope_are_left_out(ramps):
+    """Saturated after the first read: what was collected before it is not known."""
+    flagged, background = ramps.groupdq[0] > 0, ~(ramps.scene_mask | ramps.bad_pixels)
+    unknown = np.random.default_rng(4).random(READOUT.shape) < 0.3
+    saturated = flagged.copy()
+    saturated[1:] |= unknown
+    (found, _), (expected, _) = (
+        clean_first_group(ramps.data[0], flagged=flags, background_mask=mask, readout=READOUT)
+        for flags, mask in ((saturated, background), (flagged, background & ~unknown))
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("with_spectrum", [True, False])
 def test_errors_of_the_bias_are_not_taken_for_noise(ramps, with_spectrum):
     """Reset noise, pixels with a wrong bias, and a pattern that is the same in every row."""

@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
+from crsteps.detector.readout import Readout
 from crsteps.flicker_noise.spectrum import FlickerSpectrum, measure_spectrum
-from crsteps.flicker_noise.streams import Streams
+from crsteps.flicker_noise.streams import BIN_TICKS, Streams, bin_ratio, to_streams
 
 N_BINS, WHITE = 40_000, 2.0
 
 
-def ornstein_uhlenbeck(time, variance, random):
+def ornstein_uhlenbeck(time, variance, random, size=N_BINS):
     """Return a stationary first-order autoregressive stream."""
     memory = np.exp(-1 / time)
-    kicks = random.normal(0, np.sqrt(variance * (1 - memory**2)), N_BINS)
+    kicks = random.normal(0, np.sqrt(variance * (1 - memory**2)), size)
     kicks[0] = random.normal(0, np.sqrt(variance))
     return lfilter([1], [1, -memory], kicks)
 
@@ -132,6 +133,33 @@ def test_spectrum_in_longer_bins_is_that_of_means_of_bins():
         np.testing.assert_allclose(means, samples @ weights, rtol=1e-12)
     np.testing.assert_allclose(longer.in_bins(1 / 4).common, spectrum.common)
     np.testing.assert_allclose(longer.in_bins(1 / 4).times, times)
+
+
+@pytest.mark.parametrize(("width", "time", "lags"), [(32, 60, (4, 11, 22)), (512, 20, (4,))])
+def test_spectrum_of_long_bins_is_that_of_the_noise_in_short_ones(width, time, lags):
+    """
+    Alternating noise with a known covariance in ticks, measured in bins of 16 ticks.
+
+    Rows of 32 pixels are 44 ticks: 11 short bins but only 3 long ones. Fast noise loses more of its
+    covariance in long bins.
+    """
+    readout = Readout(shape=(width, 512), n_outputs=1, fast_axis=2, slow_axis=1)
+    random = np.random.default_rng(1)
+    ticks = readout.row_ticks * np.arange(512)[:, None] + readout.pixel_ticks
+    signs = np.where(np.arange(width) % 2, -1, 1)
+    streams = []
+    for _ in range(2048 // width):
+        noise = ornstein_uhlenbeck(time, 1.0, random, ticks.max() + 1)
+        image = readout.to_image((noise[ticks] * signs)[None])
+        everywhere = np.ones(image.shape)
+        streams.append(to_streams(image, everywhere, readout, alternating=True, bin_ticks=16))
+    spectrum = measure_spectrum(streams, common=False)
+    spectrum = spectrum.in_bins(bin_ratio(readout, BIN_TICKS, old=16))
+    lags, half = np.array(lags), BIN_TICKS / 2 / time
+    # Means over short bins of BIN_TICKS.
+    expected = np.exp(-lags * BIN_TICKS / time) * (np.sinh(half) / half) ** 2
+    measured = spectrum.autocovariance(lags, independent=True)
+    np.testing.assert_allclose(measured, expected, rtol=0.03)
 
 
 def test_output_without_background_has_a_mean_gain():

@@ -10,6 +10,7 @@ from crsteps.flicker_noise.process import FlickerProcess
 from crsteps.flicker_noise.spectrum import FlickerSpectrum, measure_spectrum
 from crsteps.flicker_noise.streams import (
     BIN_TICKS,
+    bin_ratio,
     coarser,
     from_paired_streams,
     from_streams,
@@ -192,12 +193,13 @@ def estimate_flicker(
     # White noise and error are those of the image with the most background.
     best = int(np.argmax(used.sum(axis=(1, 2))))
     white = _white_variance(images[best], sky, used[best], spectrum)
-    process = FlickerProcess.from_spectrum(spectrum.in_bins(1 / _FACTOR), level.shape[-1])
+    short = spectrum.in_bins(bin_ratio(readout, _ESTIMATE_TICKS))
+    process = FlickerProcess.from_spectrum(short, level.shape[-1])
     fast = [_estimate(process, stream, white, options.tolerance) for stream in streams]
     alternating, noise = None, np.empty(images.shape, np.float32)
     if options.alternating_columns:
         rest = [pair.alternating_less(level + own) for pair, own in zip(pairs, fast, strict=True)]
-        alternating, slow = _alternating(rest, white)
+        alternating, slow = _alternating(rest, white, readout)
         for image, *both in zip(noise, fast, slow, strict=True):
             image[...] = from_paired_streams(*both, readout, bin_ticks=_ESTIMATE_TICKS)
     else:
@@ -229,7 +231,7 @@ def _sky_behind(images, used, first, readout, spectrum, consecutive, options):
     return sky
 
 
-def _alternating(streams, white):
+def _alternating(streams, white, readout):
     """Spectrum of the alternating column noise in bins of `BIN_TICKS`, and that of each image."""
     factor = _ALTERNATING_TICKS // _ESTIMATE_TICKS
     n_bins = streams[0].values.shape[-1]
@@ -239,7 +241,7 @@ def _alternating(streams, white):
     process = FlickerProcess.from_spectrum(spectrum, streams[0].values.shape[-1])
     noise = [_estimate(process, stream, white, tolerance=1e-2) for stream in streams]
     noise = [np.repeat(own, factor, axis=-1)[..., :n_bins] for own in noise]
-    return spectrum.in_bins(BIN_TICKS / _ALTERNATING_TICKS), noise
+    return spectrum.in_bins(bin_ratio(readout, BIN_TICKS, old=_ALTERNATING_TICKS)), noise
 
 
 @dataclass(frozen=True)
@@ -285,7 +287,7 @@ def _noise_of_mean(mean, sky, spectrum, readout):
     spectrum = spectrum.scaled(mean.variance)
     binning = {"bin_ticks": _SLOW_TICKS}
     streams = to_streams(mean.image - sky, mean.used, readout, **binning)
-    slow = spectrum.in_bins(_SLOW_TICKS / BIN_TICKS)
+    slow = spectrum.in_bins(bin_ratio(readout, _SLOW_TICKS))
     process = FlickerProcess.from_spectrum(slow, streams.values.shape[-1])
     white = _white_variance(mean.image, sky, mean.used, spectrum)
     return from_streams(_estimate(process, streams, white, tolerance=1e-2), readout, **binning)
@@ -318,7 +320,7 @@ def _error_variance(spectrum, used, white, readout):
     The draws have a fixed seed: the same data give the same variance.
     """
     weights = to_streams(used, used, readout, bin_ticks=_ERROR_TICKS).weights / np.float32(white)
-    spectrum = spectrum.in_bins(_ERROR_TICKS / BIN_TICKS)
+    spectrum = spectrum.in_bins(bin_ratio(readout, _ERROR_TICKS))
     process = FlickerProcess.from_spectrum(spectrum, weights.shape[-1])
     rng = np.random.default_rng(20260101)
     error = process.sample_error(weights, rng, tolerance=1e-2)

@@ -148,6 +148,8 @@ class Corrected:
     background : ndarray of float32
         Background of the differences, or of the rate, of a shape that broadcasts to theirs; that of
         the groups where groups are compared with their median.
+    sky : ndarray of float32, shape (ny, nx), or None
+        Smooth sky in a difference or rate, where it was estimated.
     spectrum, alternating_spectrum : FlickerSpectrum or None
         Spectra of the noise of a difference or rate, where they were fitted.
     white_noise : float or None
@@ -161,6 +163,7 @@ class Corrected:
 
     data: np.ndarray | None
     background: np.ndarray | float = 0.0
+    sky: np.ndarray | None = None
     spectrum: FlickerSpectrum | None = None
     alternating_spectrum: FlickerSpectrum | None = None
     white_noise: float | None = None
@@ -214,7 +217,7 @@ def _joint_ramps(exposure, options):
             continue
         data = _without_noise(ramp, estimate.noise)
         data = _with_clean_first(data, i, exposure, options, estimate)
-        yield _corrected(data, estimate.sky + structure, estimate)
+        yield _corrected(data, estimate.sky + structure, estimate, options)
 
 
 def _joint_rates(exposure, options):
@@ -234,7 +237,7 @@ def _joint_rates(exposure, options):
         yield from (Corrected(None, reason=str(error)) for _ in exposure.data)
         return
     for rate, noise in zip(exposure.data, estimate.noise, strict=True):
-        yield _corrected(rate - noise, estimate.sky + structure, estimate)
+        yield _corrected(rate - noise, estimate.sky + structure, estimate, options)
 
 
 def _joint_series(exposure, options):
@@ -261,9 +264,9 @@ def _joint_series(exposure, options):
         if exposure.ramps:
             cleaned = _without_noise(integration, noise)
             cleaned = _with_clean_first(cleaned, i, exposure, options, result)
-            yield _corrected(cleaned, template, result)
+            yield _corrected(cleaned, template, result, options)
         else:
-            yield _corrected(integration - noise[0], template[0], result)
+            yield _corrected(integration - noise[0], template[0], result, options)
 
 
 def _sky(exposure, options, structure):
@@ -322,10 +325,11 @@ def _with_clean_first(data, i, exposure, options, estimate):
     return data
 
 
-def _corrected(data, background, estimate):
+def _corrected(data, background, estimate, options):
     return Corrected(
         data,
         background,
+        background if options.modes.background_method == "model" else None,
         estimate.spectrum,
         estimate.alternating_spectrum,
         estimate.white_noise,

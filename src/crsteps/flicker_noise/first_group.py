@@ -15,6 +15,7 @@ import numpy as np
 
 from crsteps.flicker_noise.background import smooth_sky
 from crsteps.flicker_noise.cleaning import CleaningOptions, estimate_flicker
+from crsteps.flicker_noise.slope import mean_difference
 
 # Pixels further off than this, in robust standard deviations, show a wrong bias.
 _OUTLIER_SIGMA = 4.0
@@ -51,8 +52,8 @@ def clean_first_group(
     ramp : ndarray, shape (n_groups, ny, nx)
         Ramp without superbias whose differences have been cleaned; not modified.
     flagged : ndarray of bool, shape (n_groups, ny, nx)
-        Reads that are not to be trusted; differences with them are not used for slopes, and
-        pixels whose first read is flagged not at all.
+        Reads that are not to be trusted; differences with them are not used for slopes. Pixels
+        whose first read is flagged, or that have no difference left, are not used at all.
     background_mask : ndarray of bool, shape (ny, nx)
         True where a pixel shows background only (the convention of the standard step).
     readout : crsteps.detector.readout.Readout
@@ -77,9 +78,11 @@ def clean_first_group(
         Too few pixels that show background.
     """
     ramp = np.asarray(ramp, dtype=np.float32)
+    # Where there are no differences at all, the light of the first group has to be smooth sky.
+    slope = mean_difference([ramp], [flagged]) if len(ramp) > 1 else np.zeros_like(ramp[0])
     estimate = estimate_first_group(
         ramp[0],
-        slope=_mean_slope(ramp, flagged),
+        slope=slope,
         first_time=first_time,
         background_mask=background_mask & ~flagged[0],
         readout=readout,
@@ -140,17 +143,6 @@ def estimate_first_group(
         spectrum=spectrum,
         options=options,
     )
-
-
-def _mean_slope(ramp, flagged):
-    """Mean of the usable differences of a ramp, zero where there is none."""
-    total = np.zeros(ramp.shape[1:], np.float32)
-    count = np.zeros(ramp.shape[1:], np.float32)
-    for group in range(1, len(ramp)):
-        used = ~(flagged[group] | flagged[group - 1])
-        np.add(total, ramp[group] - ramp[group - 1], out=total, where=used)
-        count += used
-    return total / np.maximum(count, 1)
 
 
 def _bias_errors(residual, usable, readout, box):

@@ -1,13 +1,11 @@
 """Joint fit of the flicker noise and the brightness of one integration of a time series."""
 
-from dataclasses import replace
-
 import numpy as np
 from scipy.ndimage import uniform_filter, uniform_filter1d
 
 from crsteps.flicker_noise.process import FlickerProcess
 from crsteps.flicker_noise.spectrum import measure_spectrum
-from crsteps.flicker_noise.streams import BIN_TICKS, from_streams, row_bins, to_streams
+from crsteps.flicker_noise.streams import from_streams, row_bins, to_streams
 
 # Standard deviation of the departure of a scale from that of all the light which is expected
 # beforehand. It only keeps cells without light from having a scale: the mean of thousands of
@@ -313,24 +311,3 @@ def measured_spectrum(sample, readout, bin_ticks, *, alternating=False, factor=1
         for residual, used in sample
     ]
     return measure_spectrum(streams, common=not alternating).scaled(factor)
-
-
-def in_bins(spectrum, readout, *, old=BIN_TICKS, new=BIN_TICKS):
-    """
-    Spectrum in bins of another length.
-
-    Parameters
-    ----------
-    spectrum : FlickerSpectrum
-        Spectrum in bins of `old` ticks.
-    readout : crsteps.detector.readout.Readout
-        Clocking.
-    old, new : int, optional
-        Ticks in a bin.
-
-    Returns
-    -------
-    FlickerSpectrum
-    """
-    bins = [row_bins(readout, ticks)[1] for ticks in (old, new)]
-    return replace(spectrum, times=spectrum.times * bins[1] / bins[0])

@@ -38,6 +38,8 @@ class Collected:
         Whether noise and background are kept for products.
     noise, background : ndarray of float32, shape of the data, or None
         Products.
+    sky : ndarray of float32, shape (ny, nx), or None
+        Smooth sky in the images, where a fit has estimated it.
     errors : list of ndarray or None
         Variance of the error of each integration; None where it is not known.
     uncorrected : ndarray of bool, shape (n_integrations, ny, nx), or None
@@ -54,6 +56,7 @@ class Collected:
     keep_background: bool = False
     noise: np.ndarray | None = None
     background: np.ndarray | None = None
+    sky: np.ndarray | None = None
     errors: list = field(default_factory=list)
     uncorrected: np.ndarray | None = None
     comparison: object = None
@@ -84,6 +87,7 @@ class Collected:
         self.errors.append(corrected.error_variance)
         if corrected.data is None:
             return
+        self.sky = corrected.sky
         before, used = self.exposure.data[i], self.exposure.used(i)
         if self.keep_noise:
             self.noise[i] = before - corrected.data

@@ -270,8 +270,11 @@ class SceneFlickerNoiseStep(CrStep):
     def _finish(self, model, collected, background_mask):
         """Measure, record and save."""
         exposure, measured = collected.exposure, collected.measurements
-        box = self._chosen["sky_box"]
-        collected.finish(smooth_sky(exposure.scene, exposure.common_mask, box=box))
+        sky = collected.sky
+        if sky is None:
+            box = self._chosen["sky_box"]
+            sky = smooth_sky(exposure.scene, exposure.common_mask, box=box)
+        collected.finish(sky)
         for line in measured.lines():
             log.info(line)
         self.measurements = measured.values()

@@ -102,6 +102,27 @@ def bin_time(readout, *, bin_ticks=BIN_TICKS, pixel_time=PIXEL_TIME):
     return readout.row_ticks / row_bins(readout, bin_ticks)[1] * pixel_time
 
 
+def bin_ratio(readout, bin_ticks, *, old=BIN_TICKS):
+    """
+    Mean length of bins in units of others, by which spectra are converted.
+
+    Parameters
+    ----------
+    readout : crsteps.detector.readout.Readout
+        Clocking.
+    bin_ticks : int
+        Ticks in a bin.
+    old : int, optional
+        Ticks in a bin that is the unit.
+
+    Returns
+    -------
+    float
+        The ratio of their ticks, but for the rounding of the bins of a row to a whole number.
+    """
+    return row_bins(readout, old)[1] / row_bins(readout, bin_ticks)[1]
+
+
 def to_streams(image, weights, readout, *, alternating=False, bin_ticks=BIN_TICKS):
     """
     Bin images into streams.

@@ -22,9 +22,10 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 from scipy.optimize import nnls
 
-from crsteps.flicker_noise.joint_fit import ALTERNATING_TICKS, JointFit, in_bins, measured_spectrum
+from crsteps.flicker_noise.joint_fit import ALTERNATING_TICKS, JointFit, measured_spectrum
 from crsteps.flicker_noise.series_template import Series, common_scene
 from crsteps.flicker_noise.spectrum import FlickerSpectrum
+from crsteps.flicker_noise.streams import BIN_TICKS, bin_ratio
 
 # Differences from which spectrum and white noise are measured.
 _SAMPLE = 64
@@ -171,7 +172,7 @@ def clean_time_series(
         # The deviations from the mean of n integrations have this much less noise.
         spectrum = measured_spectrum(chosen, readout, options.bin_ticks, factor=n / (n - 1))
     else:
-        spectrum = in_bins(spectrum, readout, new=options.bin_ticks)
+        spectrum = spectrum.in_bins(bin_ratio(readout, options.bin_ticks))
     fit_light = _significant(light, variance, n * series.shape[1], options.dispersion_axis)
     variance = _noisy_pixels(sample, variance, float(np.mean(spectrum.variance)))
     fit = JointFit(fit_light, variance, spectrum, None, readout, options)
@@ -187,8 +188,9 @@ def clean_time_series(
         template=template,
         scales=scales,
         scale_errors=scale_errors,
-        spectrum=in_bins(spectrum, readout, old=options.bin_ticks),
-        alternating_spectrum=alternating and in_bins(alternating, readout, old=ALTERNATING_TICKS),
+        spectrum=spectrum.in_bins(bin_ratio(readout, BIN_TICKS, old=options.bin_ticks)),
+        alternating_spectrum=alternating
+        and alternating.in_bins(bin_ratio(readout, BIN_TICKS, old=ALTERNATING_TICKS)),
         white_noise=float(np.sqrt(np.median(variance[quiet]))),
         white_variance=variance,
         error_variance=error_variance + mean_error / np.float32(n),
