@@ -8,9 +8,16 @@ _LAZY = {
     "CrstepsDetector1Pipeline": "crsteps.pipelines.detector1",
     "MMCosmicStep": "crsteps.mm_cosmic.step",
     "SceneFlickerNoiseStep": "crsteps.flicker_noise.step",
+    "SlewDarkCosmicsStep": "crsteps.slew_dark.step",
 }
 
-__all__ = ["CrstepsDetector1Pipeline", "MMCosmicStep", "SceneFlickerNoiseStep", "__version__"]
+__all__ = [
+    "CrstepsDetector1Pipeline",
+    "MMCosmicStep",
+    "SceneFlickerNoiseStep",
+    "SlewDarkCosmicsStep",
+    "__version__",
+]
 
 
 def __getattr__(name):
