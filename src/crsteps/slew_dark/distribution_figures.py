@@ -127,7 +127,9 @@ def _draw_intensities(axes, whole, edges):
         "sum of the signal of a cluster [e$^-$]\n(NISP: on-board estimates, not charge)"
     )
     axes.set_title("total intensity")
-    beyond = f"{counts[0]:,} below {inner[0]:g} e$^-$, {counts[-1]:,} above {inner[-1]:g} e$^-$"
+    beyond = (
+        f"{counts[0]:,} below {inner[0]:,.0f} e$^-$, {counts[-1]:,} above {inner[-1]:,.0f} e$^-$"
+    )
     axes.text(0.98, 0.97, beyond, transform=axes.transAxes, ha="right", va="top", fontsize=9)
 
 

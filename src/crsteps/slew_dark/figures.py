@@ -57,7 +57,7 @@ def plot_detector(
     reference : ndarray of bool, shape (ny, nx), optional
         Reference pixels.
     level : float, optional
-        Level to subtract from the images, data units.
+        Level to subtract from the images, data units; NaN for none.
     unit : str, optional
         Unit of the images.
     title : str, optional
@@ -72,7 +72,7 @@ def plot_detector(
     """
     figure, save = _figure(target, (13.5, 10.6))
     classes = pixel_classes(hits, usable=usable, reference=reference)
-    level = np.float32(level if np.isfinite(level) else 0)
+    level = np.float32(np.nan_to_num(level))
     images = [np.where(usable, image, np.float32(np.nan)) - level for image in (original, cleaned)]
     places = figure.subplot_mosaic(
         [[f"{name}{row}" for name in names] for row in "01" for names in (_PANELS, _BELOW)],

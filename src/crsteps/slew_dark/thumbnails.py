@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crsteps.detector.nisp import orient
+from crsteps.detector.nisp import DETECTORS, orient
+from crsteps.slew_dark.analysis import JUMP_DET
 
 # Classes of pixels, by increasing priority where several are drawn as one.
 CLEAN, REFERENCE, BAD, HIT = range(4)
@@ -77,6 +78,59 @@ class ClusterCutout:
     rank: float
     signal: np.ndarray
     mask: np.ndarray
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """
+    What is kept of a detector for the figures of its exposure.
+
+    Attributes
+    ----------
+    thumbnail : Thumbnail or None
+        The detector made small; None if it is none of the focal plane.
+    cutouts : tuple of ClusterCutout
+        Clusters to choose from.
+    """
+
+    thumbnail: Thumbnail | None
+    cutouts: tuple
+
+
+def sketch_detector(frame, analysis):
+    """
+    Keep of a detector what the figures of its exposure need: less than 1 MiB.
+
+    Parameters
+    ----------
+    frame : crsteps.slew_dark.analysis.DetectorFrame
+        Detector before the analysis.
+    analysis : crsteps.slew_dark.analysis.DetectorAnalysis
+        Result, with its background and labels.
+
+    Returns
+    -------
+    Sketch
+    """
+    hits = (analysis.dq & JUMP_DET) != 0
+    thumbnail, cutouts = None, ()
+    if frame.name in DETECTORS:
+        thumbnail = make_thumbnail(
+            frame.name,
+            original=frame.data,
+            cleaned=analysis.cleaned,
+            classes=pixel_classes(hits, usable=frame.usable, reference=frame.reference),
+            level=analysis.offset,
+        )
+    if hits.any():
+        cutouts = cut_clusters(
+            frame.data - analysis.background,
+            analysis.clusters.labels,
+            analysis.clusters.columns,
+            detector=frame.name,
+            usable=frame.usable,
+        )
+    return Sketch(thumbnail, tuple(cutouts))
 
 
 def pixel_classes(hits, *, usable, reference=None):
@@ -148,7 +202,7 @@ def make_thumbnail(detector, *, original, cleaned, classes, level=0.0, size=256)
     classes : ndarray of uint8, shape (ny, nx)
         Classes of the pixels; the images are those of `HIT` and `CLEAN` pixels.
     level : float, optional
-        Level to subtract from the images, data units.
+        Level to subtract from the images, data units; NaN for none.
     size : int, optional
         Greatest number of pixels along a side.
 
@@ -163,8 +217,9 @@ def make_thumbnail(detector, *, original, cleaned, classes, level=0.0, size=256)
     """
     block = max(1, -(-max(original.shape) // size))
     used = (classes == CLEAN) | (classes == HIT)
+    level = np.float32(np.nan_to_num(level))
     small = [
-        reduce_blocks(np.where(used, image, np.float32(np.nan)), block) - np.float32(level)
+        reduce_blocks(np.where(used, image, np.float32(np.nan)), block) - level
         for image in (original, cleaned)
     ]
     images = [orient(image, detector) for image in (*small, reduce_blocks(classes, block))]
