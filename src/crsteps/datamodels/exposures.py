@@ -12,7 +12,8 @@ import numpy as np
 from astropy.io import fits
 
 from crsteps.datamodels import noise
-from crsteps.datamodels.fits_files import find_image, flag_image, open_fits, scaled_image
+from crsteps.datamodels.fits_files import find_image, open_fits
+from crsteps.datamodels.fits_images import flag_image, scaled_image
 from crsteps.datamodels.inputs import check_distinct, expand, is_path, model_name
 from crsteps.errors import CrstepsInputError
 

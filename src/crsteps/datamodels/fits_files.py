@@ -1,8 +1,7 @@
 """Open FITS files of any origin and refuse, in one sentence, those that are not whole.
 
-Astropy only warns of a file that ends early, fills or drops what is missing, and turns BLANK
-pixels into NaN for some integer types only. Everything here therefore looks at the stored numbers
-and at the length of the file itself.
+Astropy only warns of a file that ends early, and fills or drops what is missing. Everything here
+therefore looks at the length of the file itself.
 """
 
 import gzip
@@ -17,7 +16,8 @@ from astropy.io import fits
 
 from crsteps.errors import CrstepsInputError
 
-_GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
+"""First bytes of a gzipped file."""
 
 
 @contextmanager
@@ -33,8 +33,9 @@ def open_fits(path):
     Yields
     ------
     astropy.io.fits.HDUList
-        The HDUs with their *stored* numbers (``do_not_scale_image_data``): use `scaled_image`
-        for physical values. Arrays are read when they are touched; nothing is memory-mapped.
+        The HDUs with their *stored* numbers (``do_not_scale_image_data``): use
+        `crsteps.datamodels.fits_images.scaled_image` for physical values. Arrays are read when
+        they are touched; nothing is memory-mapped.
 
     Raises
     ------
@@ -57,7 +58,7 @@ def open_fits(path):
                     _ = hdu.size, hdu.shape if hdu.is_image else None
         except Exception as error:  # a damaged header raises almost anything
             raise CrstepsInputError(
-                f"{path} cannot be read as FITS ({_first_line(error)}): the file is truncated or "
+                f"{path} cannot be read as FITS ({first_line(error)}): the file is truncated or "
                 "damaged; fetch it again."
             ) from error
         with hdus:
@@ -78,7 +79,7 @@ def _open_stream(path):
             f"{path} cannot be opened ({error.strerror}): check its permissions."
         ) from error
     head = stream.read(80)
-    if head.startswith(_GZIP_MAGIC):
+    if head.startswith(GZIP_MAGIC):
         stream.close()
         stream = io.BytesIO(_decompress(path))
         head = stream.read(80)
@@ -102,7 +103,7 @@ def _decompress(path):
             return stream.read()
     except (EOFError, OSError, zlib.error) as error:
         raise CrstepsInputError(
-            f"{path} cannot be decompressed ({_first_line(error)}): the gzipped file is truncated "
+            f"{path} cannot be decompressed ({first_line(error)}): the gzipped file is truncated "
             "or damaged; fetch it again."
         ) from error
 
@@ -120,7 +121,7 @@ def _check_complete(path, hdus, stream, length):
             needed += hdu.size
         if needed > length:
             raise CrstepsInputError(
-                f"{path} is truncated: the data of extension {number} ({_label(hdu)}) should end "
+                f"{path} is truncated: the data of extension {number} ({label(hdu)}) should end "
                 f"at byte {needed}, the file has {length} bytes; fetch it again."
             )
     stream.seek(end)
@@ -242,117 +243,41 @@ def _is_image(hdu):
     return hdu.is_image and len(hdu.shape) > 0 and np.prod(hdu.shape) > 0
 
 
-def _label(hdu):
+def label(hdu):
+    """
+    Name an extension in messages.
+
+    Parameters
+    ----------
+    hdu : astropy HDU
+        The extension.
+
+    Returns
+    -------
+    str
+        ``NAME``, or ``NAME,version`` where that is not 1.
+    """
     name = hdu.name or "no name"
     return name if hdu.ver == 1 else f"{name},{hdu.ver}"
 
 
 def _listing(hdus, numbers=None):
     numbers = range(len(hdus)) if numbers is None else numbers
-    return ", ".join(f"{i} ({_label(hdu)})" for i, hdu in zip(numbers, hdus, strict=True))
+    return ", ".join(f"{i} ({label(hdu)})" for i, hdu in zip(numbers, hdus, strict=True))
 
 
-def scaled_image(path, hdu):
+def first_line(error):
     """
-    Physical values of an image and where it is blank.
+    Give the first line of what an exception says, for a sentence.
 
     Parameters
     ----------
-    path : str or Path
-        Name of the file, for messages.
-    hdu : astropy image HDU
-        An HDU opened with ``do_not_scale_image_data``.
+    error : Exception
+        The exception.
 
     Returns
     -------
-    data : ndarray (ny, nx) float32
-        ``stored * BSCALE + BZERO``; NaN where the stored value is BLANK.
-    blank : ndarray (ny, nx) bool
-        True where an integer image stores its BLANK value.
-
-    Raises
-    ------
-    CrstepsInputError
-        If the array is not a two-dimensional image of real numbers, or cannot be read.
+    str
+        Without a full stop; the name of its type if it says nothing.
     """
-    stored = _stored_image(path, hdu)
-    header = hdu.header
-    scale, zero = _number(path, header, "BSCALE", 1), _number(path, header, "BZERO", 0)
-    blank = np.zeros(stored.shape, bool)
-    if stored.dtype.kind in "iu" and "BLANK" in header:
-        blank = stored == header["BLANK"]
-    if scale == 1 and zero == 0:
-        data = stored.astype(np.float32)
-    else:
-        # double precision until the offset is off: 32-bit integers do not fit a float32
-        data = (stored * np.float64(scale) + np.float64(zero)).astype(np.float32)
-    data[blank] = np.nan
-    return data, blank
-
-
-def flag_image(path, hdu):
-    """
-    Read a data-quality array.
-
-    Parameters
-    ----------
-    path : str or Path
-        Name of the file, for messages.
-    hdu : astropy image HDU
-        An HDU opened with ``do_not_scale_image_data``.
-
-    Returns
-    -------
-    ndarray (ny, nx) uint32
-        The flags; negative stored values keep their bits.
-
-    Raises
-    ------
-    CrstepsInputError
-        If the array is not a two-dimensional array of integers.
-    """
-    stored = _stored_image(path, hdu)
-    if stored.dtype.kind not in "iu":
-        raise CrstepsInputError(
-            f"The extension {_label(hdu)} of {path} holds {stored.dtype.name} numbers, not the "
-            "integers of a data-quality array: remove or rename this extension."
-        )
-    zero = int(_number(path, hdu.header, "BZERO", 0))
-    return (stored.astype(np.int64) + zero).astype(np.uint32)
-
-
-def _number(path, header, keyword, default):
-    value = header.get(keyword, default)
-    if isinstance(value, int | float) and np.isfinite(value):
-        return value
-    raise CrstepsInputError(
-        f"The keyword {keyword} = {value!r} of {path} is not a number: correct the header."
-    )
-
-
-def _stored_image(path, hdu):
-    if len(hdu.shape) != 2:
-        raise CrstepsInputError(
-            f"The array of extension {_label(hdu)} of {path} has {len(hdu.shape)} dimensions "
-            f"{tuple(hdu.shape)}, and two are needed: give two-dimensional images, or name "
-            "another one with extension."
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            stored = hdu.data
-    except Exception as error:  # a damaged compressed tile raises almost anything
-        raise CrstepsInputError(
-            f"The array of extension {_label(hdu)} of {path} cannot be read "
-            f"({_first_line(error)}): the file is truncated or damaged; fetch it again."
-        ) from error
-    if stored is None or stored.dtype.kind not in "iuf":
-        raise CrstepsInputError(
-            f"The array of extension {_label(hdu)} of {path} does not hold real numbers: give an "
-            "image of integers or floating-point numbers."
-        )
-    return stored
-
-
-def _first_line(error):
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

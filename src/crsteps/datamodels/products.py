@@ -11,7 +11,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
-from crsteps.datamodels.fits_files import flag_image, open_fits
+from crsteps.datamodels.fits_files import open_fits
+from crsteps.datamodels.fits_images import flag_image
 from crsteps.framework.output import atomic_path
 
 DO_NOT_USE = 1
@@ -109,8 +110,8 @@ def write_combined(
         _extra_fits(model, "VARIANCE")["data"] = variance
         _extra_fits(model, "MAP")["data"] = n_used
         return _save_model(model, path, history, cards, stamp)
-    primary = fits.PrimaryHDU(data, _kept_header(template.header))
-    _annotate(primary.header, history, cards)
+    primary = fits.PrimaryHDU(data, kept_header(template.header))
+    annotate(primary.header, history, cards)
     hdus = [
         primary,
         fits.ImageHDU(variance, name="VARIANCE"),
@@ -146,7 +147,7 @@ def write_masks(path, masks, *, images=None, tables=None, history=(), cards=None
         The file written.
     """
     primary = fits.PrimaryHDU()
-    _annotate(primary.header, history, cards)
+    annotate(primary.header, history, cards)
     hdus = [primary]
     for name, mask in masks.items():
         flagged = np.asarray(mask) != 0
@@ -200,7 +201,7 @@ def write_flagged(path, exposure, mask, bits, *, history=(), cards=None, stamp=N
             copies.append(new)
         primary = copies[0]
         checked = "CHECKSUM" in primary.header
-        _annotate(primary.header, history, cards)
+        annotate(primary.header, history, cards)
         if checked:
             primary.add_checksum()
         return _save_hdus(copies, path)
@@ -254,7 +255,20 @@ def _flagged(dq, mask, bits):
     return np.where(mask, dq | np.uint32(dq_value(bits)), dq).astype(np.uint32)
 
 
-def _kept_header(header):
+def kept_header(header):
+    """
+    Copy the cards of a header that still hold for a product.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        Header of the input.
+
+    Returns
+    -------
+    astropy.io.fits.Header
+        Without the cards that say how the input or its numbers are stored.
+    """
     kept = header.copy()
     for keyword in set(kept.keys()):
         if _STORAGE.fullmatch(keyword):
@@ -262,7 +276,19 @@ def _kept_header(header):
     return kept
 
 
-def _annotate(header, history, cards):
+def annotate(header, history, cards):
+    """
+    Add cards and history to a header, in place.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        The header.
+    history : sequence of str
+        HISTORY entries.
+    cards : dict or None
+        ``{keyword: value or (value, comment)}``.
+    """
     for keyword, value in (cards or {}).items():
         header[keyword] = value
     for line in history:

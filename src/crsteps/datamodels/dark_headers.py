@@ -1,0 +1,204 @@
+"""What the headers of a dark say about the exposure, with a default for whatever they leave out."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from crsteps.datamodels.noise import GAIN_KEYWORDS
+from crsteps.detector.macc import PHOTOMETRIC, SPECTROSCOPIC, MaccReadout
+
+_MJD_ZERO = datetime(1858, 11, 17)
+# EUC_LE1_NISP-<observation>-<n>-<W|D|C>_<UTC>Z_...: what the name of a raw file tells.
+_FILE_NAME = re.compile(r"EUC_LE1_NISP-(?P<obs_id>\d+)-[^_]*_(?P<utc>\d{8}T\d{6}(\.\d+)?)Z?_")
+
+
+@dataclass(frozen=True)
+class ExposureFacts:
+    """
+    Facts about an exposure.
+
+    Attributes
+    ----------
+    integration_time : float or None
+        Time in which cosmic rays were gathered [s].
+    gain : float or None
+        Gain of the header, in whatever sense the header means it.
+    unit : str
+        Unit of the data.
+    obs_id : str
+        Observation; empty if unknown.
+    date_obs : str
+        Start, as in the header; empty if unknown.
+    mjd : float or None
+        Start as modified Julian date.
+    read_mode : str
+        Readout mode, as in the header; empty if unknown.
+    macc : tuple of int or None
+        Groups, frames in a group, and dropped frames of the multi-accumulated readout.
+    warnings : tuple of str
+        A sentence about each assumption that was made.
+    """
+
+    integration_time: float | None
+    gain: float | None
+    unit: str
+    obs_id: str
+    date_obs: str
+    mjd: float | None
+    read_mode: str
+    macc: tuple | None
+    warnings: tuple
+
+    @property
+    def is_photometric(self):
+        """
+        Tell a photometric from a spectroscopic readout.
+
+        Returns
+        -------
+        bool or None
+            None where the header does not say.
+        """
+        for word, readout, answer in (("PHOT", PHOTOMETRIC, True), ("SPEC", SPECTROSCOPIC, False)):
+            numbers = (readout.n_groups, readout.n_frames, readout.n_drops)
+            if word in self.read_mode.upper() or self.macc == numbers:
+                return answer
+        return None
+
+
+def exposure_facts(path, kind, header):
+    """
+    Read the facts about an exposure.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; its name is used where the header says nothing, and in messages.
+    kind : {"nisp", "fits", "jwst"}
+        Whose keywords to look for.
+    header : mapping
+        Cards of the primary header and of the first image.
+
+    Returns
+    -------
+    ExposureFacts
+        Nothing is required: what is missing is None or empty, with a warning if it matters.
+    """
+    name = Path(path).name
+    named = _FILE_NAME.search(name)
+    warnings = []
+    macc = _macc(header)
+    time, how = _integration_time(kind, header, macc)
+    if how:
+        warnings.append(f"{name}: {how}.")
+    date = _text(header, "DATE-OBS", "DATE-BEG") or (named["utc"] if named else "")
+    obs_id = _text(header, "OBS_ID", "OBSERVTN") or (named["obs_id"] if named else "")
+    read_mode = _text(header, "READMODE", "READPATT")
+    if kind == "nisp":
+        warnings += _nisp_warnings(name, header, date, obs_id, read_mode, macc)
+    return ExposureFacts(
+        integration_time=time,
+        gain=_positive(header, *GAIN_KEYWORDS),
+        unit=_text(header, "BUNIT") or "adu",
+        obs_id=obs_id,
+        date_obs=date,
+        mjd=_mjd(header, date),
+        read_mode=read_mode,
+        macc=macc,
+        warnings=tuple(warnings),
+    )
+
+
+def _nisp_warnings(name, header, date, obs_id, read_mode, macc):
+    absent = [
+        keyword
+        for keyword, value in (
+            ("OBS_ID", obs_id),
+            ("DATE-OBS", date),
+            ("READMODE", read_mode),
+            ("NG, NR and ND", macc),
+        )
+        if not value
+    ]
+    if absent:
+        yield f"{name}: the header has no {', no '.join(absent)}; the products leave them out."
+    image_type = _text(header, "IMG_T1")
+    if image_type and "DARK" not in image_type.upper():
+        yield f"{name}: IMG_T1 = {image_type} does not say DARK; it is treated as a dark."
+
+
+def _integration_time(kind, header, macc):
+    """Integration time and the sentence, if any, that says what was assumed."""
+    if kind == "jwst":
+        # a rate is the mean of all integrations: its cosmic rays were gathered in all of them
+        time = _positive(header, "EFFEXPTM", "EFFINTTM", "EXPTIME", "EXPOSURE")
+    elif kind == "nisp" and macc:
+        frame_time = _positive(header, "FRTIME")
+        if frame_time:
+            return MaccReadout(*macc, frame_time=frame_time).integration_time, None
+        readout = MaccReadout(*macc)
+        how = f"the header has no FRTIME; frames are taken to be {readout.frame_time} s apart"
+        return readout.integration_time, how
+    else:
+        time = _positive(header, "EXPTIME", "EXPOSURE", "EXP_TIME", "ITIME")
+    if time is None:
+        return None, (
+            "the header gives no integration time, so there are no rates per second; set "
+            "integration_time to have them"
+        )
+    if kind == "nisp":
+        return time, "the header has no readout (NG, NR, ND); the integration time is EXPTIME"
+    return time, None
+
+
+def _macc(header):
+    values = [_positive(header, keyword) for keyword in ("NG", "NR")]
+    drops = _number(header.get("ND"))
+    if None in values or drops is None or drops < 0 or values[0] < 2:
+        return None
+    return int(values[0]), int(values[1]), int(drops)
+
+
+def _mjd(header, date):
+    mjd = _positive(header, "MJD-OBS", "MJD-BEG", "MJD", "EXPSTART")
+    if mjd is not None:
+        return mjd
+    try:
+        start = datetime.fromisoformat(date.strip().rstrip("Z"))
+    except ValueError:
+        return None
+    return (start.replace(tzinfo=None) - _MJD_ZERO).total_seconds() / 86400
+
+
+def _text(header, *keywords):
+    """Text of the first keyword that has any; numbers are taken as they are written."""
+    for keyword in keywords:
+        value = header.get(keyword)
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            text = str(value).strip()
+            if text:
+                return text
+    return ""
+
+
+def _positive(header, *keywords):
+    """Value of the first keyword that is a positive number."""
+    for keyword in keywords:
+        value = _number(header.get(keyword))
+        if value is not None and value > 0:
+            return value
+    return None
+
+
+def _number(value):
+    """Turn a card into a finite number; None if it is none, as an undefined or damaged card."""
+    if isinstance(value, bool):
+        return None
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        return None
+    return value if np.isfinite(value) else None
