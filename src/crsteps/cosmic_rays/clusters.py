@@ -212,6 +212,7 @@ def _geometry(x, y, offsets):
     smallest = np.maximum(xx * yy - xy**2, 0) / np.where(largest > 0, largest, 1)
     major, minor = largest / n_pixels**2, smallest / n_pixels**2
     angle = 0.5 * np.arctan2(2 * xy, yy - xx)
+    angle[(xy == 0) & (xx == yy)] = np.nan
     return {
         "x": box["x_min"] + sum_x / n_pixels,
         "y": box["y_min"] + sum_y / n_pixels,
@@ -219,9 +220,11 @@ def _geometry(x, y, offsets):
         "n_pixels": n_pixels.astype(np.int32),
         "major_axis": 4 * np.sqrt(major),
         "minor_axis": 4 * np.sqrt(minor),
-        "orientation": np.where((xy == 0) & (xx == yy), np.nan, angle),
+        "orientation": angle,
         "elongation": equivalent_side(major) / equivalent_side(minor),
-        "shape": classify_shapes(n_pixels, major, minor),
+        "shape": classify_shapes(
+            n_pixels, major_variance=major, minor_variance=minor, orientation=angle
+        ),
     }
 
 

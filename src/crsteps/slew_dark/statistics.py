@@ -291,7 +291,7 @@ def count_clusters(columns, *, width, options):
     n_pixels = columns["n_pixels"].astype(np.int64)
 
     def count(values):
-        """Sums of whole numbers, exact in the double precision of bincount."""
+        # Whole numbers, exact in the double precision of bincount.
         sums = np.bincount(channel, weights=values, minlength=options.n_outputs)
         return sums.astype(np.int64)
 
