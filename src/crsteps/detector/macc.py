@@ -9,6 +9,7 @@ instrument such as NISP of Euclid computes one value of the signal and one quali
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -163,7 +164,7 @@ class MaccReadout:
         beta, width = self.beta(read_noise), 1 + self.alpha
         n = self.n_groups - 1
         square = np.zeros(groups.shape[1:], groups.dtype)
-        for earlier, later in zip(groups[:-1], groups[1:], strict=True):
+        for earlier, later in pairwise(groups):
             square += (later - earlier + beta) ** 2
         mean = width / 2 * (np.sqrt(1 + 4 / (n * width**2) * square) - 1)
         signal = n * (mean - beta)

@@ -118,9 +118,11 @@ class Deposits:
     pixel : ndarray
         Flat index of each pixel, int64, ascending and unique.
     charge : ndarray
-        All charge of the pixel in e-, float64.
+        Charge that was deposited in the pixel in e-, float64; 0 in pixels that only see that of
+        their neighbours through interpixel coupling.
     in_groups : ndarray
-        Part of it that each group's mean contains in e-, float64, (n_groups, n_pixels).
+        Signal of it and of its neighbours that each group's mean contains in e-, float64,
+        (n_groups, n_pixels).
     """
 
     pixel: np.ndarray
@@ -195,13 +197,16 @@ def deposit_hits(
     """
     track, pixel, charge = pixel_charges(tracks, x, y, shape=shape)
     kept = charge > _NEGLIGIBLE
-    track, pixel, charge = _couple(track[kept], pixel[kept], charge[kept], shape, ipc)
+    track, pixel, charge = track[kept], pixel[kept], charge[kept]
+    deposit = charge
+    track, pixel, charge = _couple(track, pixel, charge, shape, ipc)
     pixel, place = np.unique(pixel, return_inverse=True)
+    before = np.bincount(place[: deposit.size], weights=deposit, minlength=pixel.size)
     shares = readout.shares(times)
     in_groups = np.empty((readout.n_groups, pixel.size))
     for part, share in zip(in_groups, shares, strict=True):
         part[:] = np.bincount(place, weights=charge * share[track], minlength=pixel.size)
-    return Deposits(pixel, np.bincount(place, weights=charge, minlength=pixel.size), in_groups)
+    return Deposits(pixel, before, in_groups)
 
 
 def _couple(track, pixel, charge, shape, ipc):
@@ -210,7 +215,7 @@ def _couple(track, pixel, charge, shape, ipc):
     row, column = np.divmod(pixel, nx)
     parts = [(track, pixel, charge * (1 - 4 * ipc))]
     for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
-        inside = (0 <= row + dy) & (row + dy < ny) & (0 <= column + dx) & (column + dx < nx)
+        inside = (row + dy >= 0) & (row + dy < ny) & (column + dx >= 0) & (column + dx < nx)
         inside &= charge * ipc > _NEGLIGIBLE
         parts.append((track[inside], pixel[inside] + dy * nx + dx, charge[inside] * ipc))
     return (np.concatenate(values) for values in zip(*parts, strict=True))

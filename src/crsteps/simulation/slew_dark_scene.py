@@ -117,7 +117,7 @@ def make_pixels(
     hot_charge : float
         Mean of their additional charge in e-, which is distributed exponentially.
     bad_fraction : float
-        Fraction of bad pixels: equal parts are a hundred times as hot, unstable, and dead.
+        Fraction of bad pixels: equal parts are ten times as hot, unstable, and dead.
     noisy_fraction : float
         Fraction of pixels in the tail of the noise, with up to four times that of others. The
         others scatter by 5 %.
@@ -139,7 +139,7 @@ def make_pixels(
     bad = np.zeros(n_pixels, bool)
     bad[broken] = True
     burning, unstable, dead = np.array_split(broken, 3)
-    dark[burning] += rng.exponential(100 * hot_charge, burning.size)
+    dark[burning] += rng.exponential(10 * hot_charge, burning.size)
     dark[dead] = 0.0
     factor[dead] = 0.3
     return PixelMaps(

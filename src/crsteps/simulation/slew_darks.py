@@ -1,13 +1,13 @@
 """Slew darks of Euclid NISP with cosmic rays and persistence, and the truth they were made from.
 
 What is assumed: a detector of 2.3 um cut-off with pixels of 18 um and a border of 4 reference
-pixels, read in groups (MACC) through 32 outputs side by side. The noise of a group's mean is white
-and independent from pixel to pixel: that of single frames averaged down, and a slow part that
-averaging does not reduce, chosen such that the value of the signal scatters by about 7 e- as on
-ground. Signals are linear; charge saturates only in the 16 bits of the file. Interpixel coupling
+pixels, read in groups (MACC) through 32 outputs side by side. Noise is independent from pixel to
+pixel: that of single frames averaged down in a group, and a drift along the ramp, which stands for
+the noise at low frequencies and is chosen such that the value of the signal scatters by 7 e- in the
+photometric readout and 9 e- in the spectroscopic one, as was measured on ground. Signals are linear; charge saturates only in the 16 bits of the file. Interpixel coupling
 acts on the charge of cosmic rays and on the dark current, not on noise. Cosmic rays leave their
-charge in an instant at a random time from the reset to the last frame; the truth is the charge that
-they add to a pixel's signal, coupling included, whether or not the groups can show it. Charge of
+charge in an instant at a random time from the reset to the last frame; the truth is the charge
+that they deposit in a pixel, before coupling, whether or not the groups can show it. Charge of
 hits has no Poisson noise beyond the fluctuation along the track. The reference pixels have noise
 alone. The value on board is that of `crsteps.detector.macc`, with the read noise of all pixels
 taken for that of an ordinary one.
@@ -105,8 +105,9 @@ class SlewDarkOptions:
         Standard deviation of the offsets of the outputs in ADU.
     read_noise : float
         Noise of a single frame in e-.
-    slow_noise : float
-        Noise of the mean of a group beside the noise of its frames in e-.
+    drift_noise : float
+        Standard deviation of a straight drift of each pixel's level from the first group to the
+        last in e- in the photometric readout; in others it goes with time to the power of 0.2.
     gain : float
         ADU per e-.
     dark_current : float
@@ -139,7 +140,7 @@ class SlewDarkOptions:
     offset: float = 1024.0
     output_offset: float = 0.5
     read_noise: float = 13.0
-    slow_noise: float = 3.7
+    drift_noise: float = 5.2
     gain: float = 0.52
     dark_current: float = 0.01
     hot_charge: float = 150.0
@@ -383,13 +384,16 @@ def _read(options, charges, factor, deposits, offset, rngs):
     of_parts = of_charge.spawn(3)
     ny, nx = options.shape
     readout = options.readout
-    sigma = np.float32(_group_noise(options))
+    sigma, drift_sigma = (np.float32(f(options)) for f in (_group_noise, _drift_noise))
     data, quality = np.empty(options.shape, np.uint16), np.empty(options.shape, np.uint8)
     for first in range(0, ny, _BAND):
         band = slice(first, min(first + _BAND, ny))
         rows = (readout.n_groups, band.stop - band.start, nx)
         groups = of_reads.standard_normal(rows, np.float32)
-        groups *= sigma * factor[band]
+        drift = of_reads.standard_normal(rows[1:], np.float32) * drift_sigma
+        groups *= sigma
+        groups += np.multiply.outer(np.linspace(0, 1, readout.n_groups, dtype=np.float32), drift)
+        groups *= factor[band]
         for (charge, profile), rng in zip(charges, of_parts, strict=False):
             _collect(groups, charge[band], profile, rng)
         for part in deposits:
@@ -416,8 +420,14 @@ def _collect(groups, charge, profile, rng):
 
 
 def _group_noise(options):
-    """Noise of the mean of a group of an ordinary pixel in e-."""
-    return np.hypot(options.read_noise / np.sqrt(options.readout.n_frames), options.slow_noise)
+    """Noise of the mean of a group of an ordinary pixel in e-, without drift."""
+    return options.read_noise / np.sqrt(options.readout.n_frames)
+
+
+def _drift_noise(options):
+    """Drift from the first group to the last of an ordinary pixel in e-."""
+    time = options.readout.integration_time / PHOTOMETRIC.integration_time
+    return options.drift_noise * time**0.2
 
 
 def _expected(dark, factor, options):
@@ -425,11 +435,12 @@ def _expected(dark, factor, options):
     readout = options.readout
     n, width, beta = readout.n_groups - 1, 1 + readout.alpha, readout.beta(options.read_noise)
     mean = dark / n + beta
-    variance = 2 * (_group_noise(options) * factor) ** 2 + width * dark / n
-    root = np.sqrt(width**2 + 4 * (mean**2 + variance))
+    reads, drift = (2 * (f(options) * factor) ** 2 for f in (_group_noise, _drift_noise))
+    drift /= 2
+    root = np.sqrt(width**2 + 4 * (mean**2 + reads + drift / n**2 + width * dark / n))
     value = n * ((root - width) / 2 - beta)
     # the sum of the differences has the noise of the first and the last group alone
-    total = 2 * (_group_noise(options) * factor) ** 2 + dark * (1 + readout.alpha / n)
+    total = reads + drift + dark * (1 + readout.alpha / n)
     noise = np.sqrt(total) * 2 * mean / root
     return (
         (options.gain * value).astype(np.float32),
