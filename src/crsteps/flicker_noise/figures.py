@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from crsteps.detector.display import zscale_limits
+
 _OUTPUT_COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
 
 
@@ -21,7 +23,7 @@ def plot_cleaning(target, *, before, after, unit="DN"):
     from matplotlib.figure import Figure
 
     removed = before - after
-    limits = _limits(after)
+    limits = zscale_limits(after)
     ny, nx = before.shape
     # Subarrays are wide or tall: their panels stand above or beside each other.
     wide, tall = nx > 2 * ny, ny > 2 * nx
@@ -30,7 +32,7 @@ def plot_cleaning(target, *, before, after, unit="DN"):
     panels = (
         ("before", before, limits),
         ("cleaned", after, limits),
-        ("flicker noise removed", removed, _limits(removed)),
+        ("flicker noise removed", removed, zscale_limits(removed)),
     )
     grid = figure.subplots(3, 1) if wide else figure.subplots(1, 3)
     for axes, (title, image, (low, high)) in zip(grid, panels, strict=True):
@@ -128,14 +130,3 @@ def plot_profiles(target, profiles, *, axis="y", unit="DN"):
     axes.set_xlim(0, profiles.shape[1] - 1)
     axes.legend(loc="upper right")
     figure.savefig(target, dpi=110, format="png")
-
-
-def _limits(image):
-    """Limits of the grey scale, of the zscale algorithm; a little apart in a constant image."""
-    from astropy.visualization import ZScaleInterval
-
-    finite = image[np.isfinite(image)]
-    if not finite.size:
-        return -1.0, 1.0
-    low, high = ZScaleInterval().get_limits(finite)
-    return (low, high) if high > low else (low - 1, high + 1)

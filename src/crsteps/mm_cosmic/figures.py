@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from crsteps.detector.display import mask_outline
+
 # Okabe and Ito's colours, told apart with every kind of colour vision.
 _FLAGGED, _LIMIT = "#D55E00", "#000000"
 _BINS = 240
@@ -243,17 +245,5 @@ def _outline(axes, mask, first_row, first_column):
     """Draw the edges between flagged and other pixels."""
     from matplotlib.collections import LineCollection
 
-    padded = np.pad(mask, 1)
-    segments = []
-    for changes, along in (
-        (np.diff(padded.astype(int), axis=0), 1),
-        (np.diff(padded.astype(int)), 0),
-    ):
-        for y, x in np.argwhere(changes):
-            # Corner at the lower left of the pixel above or right of the edge.
-            corner = (x - 1.5 + (along == 0), y - 1.5 + (along == 1))
-            end = (corner[0] + along, corner[1] + 1 - along)
-            segments.append((corner, end))
-    offset = np.array([first_column, first_row])
-    lines = [np.array(segment) + offset for segment in segments]
+    lines = mask_outline(mask) + np.array([first_column, first_row])
     axes.add_collection(LineCollection(lines, colors=_FLAGGED, linewidths=1.0))

@@ -113,13 +113,14 @@ def sketch_detector(frame, analysis):
     Sketch
     """
     hits = (analysis.dq & JUMP_DET) != 0
+    usable = np.zeros(hits.shape, bool) if analysis.reason else frame.usable
     thumbnail, cutouts = None, ()
     if frame.name in DETECTORS:
         thumbnail = make_thumbnail(
             frame.name,
             original=frame.data,
             cleaned=analysis.cleaned,
-            classes=pixel_classes(hits, usable=frame.usable, reference=frame.reference),
+            classes=pixel_classes(hits, usable=usable, reference=frame.reference),
             level=analysis.offset,
         )
     if hits.any():
@@ -128,7 +129,7 @@ def sketch_detector(frame, analysis):
             analysis.clusters.labels,
             analysis.clusters.columns,
             detector=frame.name,
-            usable=frame.usable,
+            usable=usable,
         )
     return Sketch(thumbnail, tuple(cutouts))
 
