@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,26 +14,31 @@ from tqdm import tqdm
 
 from crsteps import __version__
 from crsteps.cosmic_rays.clusters import COLUMNS as CLUSTER_COLUMNS
+from crsteps.datamodels.cluster_tables import write_clusters_parquet, write_clusters_root
 from crsteps.datamodels.dark_products import DetectorImagesWriter, write_statistics
 from crsteps.datamodels.naming import stem
 from crsteps.errors import CrstepsInputError
 from crsteps.framework.output import atomic_path
+from crsteps.framework.processes import map_in_processes
 from crsteps.slew_dark.analysis import COLUMNS as PLACE_COLUMNS
+from crsteps.slew_dark.distribution_figures import plot_distributions
+from crsteps.slew_dark.figures import plot_focal_plane, plot_gallery
+from crsteps.slew_dark.report import detector_cards, detector_line
 from crsteps.slew_dark.statistics import merge
 from crsteps.slew_dark.statistics_table import to_table
+from crsteps.slew_dark.workers_step import process_detector
 
 log = logging.getLogger(__name__)
 
-# Parameter that asks for a product: kind and extension of its file.
+# Parameter that asks for a product, and the end of its name.
 _FILES = {
-    "save_mask": ("crmask", "fits"),
-    "save_clean": ("crclean", "fits"),
-    "save_background": ("crbackground", "fits"),
-    "save_clusters": ("crclusters", "parquet"),
-    "save_root": ("crclusters", "root"),
-    "save_statistics": ("crstats", "ecsv"),
+    "save_mask": "crmask.fits",
+    "save_clean": "crclean.fits",
+    "save_background": "crbackground.fits",
+    "save_clusters": "crclusters.parquet",
+    "save_root": "crclusters.root",
+    "save_statistics": "crstats.ecsv",
 }
-
 # Images: what they are in the result for a detector, and the suffix of their extensions.
 _IMAGES = {
     "crmask.fits": ("dq", "DQ"),
@@ -120,14 +125,19 @@ class Products:
     def __init__(self, step, exposure, detectors):
         self.step, self.exposure, self.detectors = step, exposure, detectors
         self.dq = None
-        wanted = [files for name, files in _FILES.items() if getattr(step, name)]
         root = self._root()
-        self.paths = {
-            f"{kind}.{extension}": self._folder() / f"{root}_{kind}.{extension}"
-            for kind, extension in wanted
-            if step.save_results
-        }
+        names = self._wanted() if step.save_results else []
+        self.paths = {name: self._folder() / f"{root}_{name}" for name in names}
         self._check_names()
+
+    def _wanted(self):
+        """Ends of the names of the products that are wanted."""
+        names = [name for parameter, name in _FILES.items() if getattr(self.step, parameter)]
+        if self.step.save_figures:
+            names += [_figure_name(detector) for detector in self.detectors]
+            names += ["crfig_clusters.png", "crfig_distributions.png"]
+            names += ["crfig_focal_plane.png"] if self.exposure.kind == "nisp" else []
+        return names
 
     def _root(self):
         """Name of the input without its suffix."""
@@ -153,14 +163,14 @@ class Products:
                     f"A product would replace the input {path}: set output_dir to another folder."
                 )
 
-    def make(self, outcomes):
+    def make(self, tasks):
         """
-        Write the products while the detectors are processed; they appear all together at the end.
+        Process the detectors and write the products, which appear all together at the end.
 
         Parameters
         ----------
-        outcomes : iterable of DetectorOutcome
-            Detectors in their order; made when they are asked for.
+        tasks : sequence of DetectorTask
+            Detectors.
 
         Returns
         -------
@@ -170,10 +180,15 @@ class Products:
             aside = {
                 name: stack.enter_context(atomic_path(path)) for name, path in self.paths.items()
             }
+            tasks = [replace(task, figure=aside.get(_figure_name(task.detector))) for task in tasks]
+            outcomes = map_in_processes(
+                process_detector, tasks, jobs=self.step.jobs, describe=lambda task: task.detector
+            )
             history = self._history()
             small = self._write_images(outcomes, aside, history)
             result = self._result(small)
             self._write_tables(result, small, aside, history)
+            self._draw(result, small, aside)
         for path in self.paths.values():
             log.info("Saved %s", path)
         return result
@@ -182,18 +197,17 @@ class Products:
         """Write the images of one detector after the other; return the outcomes without them."""
         small = []
         with ExitStack() as stack:
-            writers = {}
-            for name, (_, suffix) in _IMAGES.items():
-                if name in aside:
-                    writer = DetectorImagesWriter(
-                        aside[name], self.exposure, suffix=suffix, history=history
-                    )
-                    writers[name] = stack.enter_context(writer)
+            writers = {
+                attribute: stack.enter_context(
+                    DetectorImagesWriter(aside[name], self.exposure, suffix=suffix, history=history)
+                )
+                for name, (attribute, suffix) in _IMAGES.items()
+                if name in aside
+            }
             for outcome in self._shown(outcomes):
-                cards = _cards(outcome.analysis)
-                for name, writer in writers.items():
-                    image = getattr(outcome.analysis, _IMAGES[name][0])
-                    writer.add(outcome.detector, image, cards)
+                cards = detector_cards(outcome.analysis) if writers else {}
+                for attribute, writer in writers.items():
+                    writer.add(outcome.detector, getattr(outcome.analysis, attribute), cards)
                 self.dq = outcome.analysis.dq
                 small.append(outcome.without_images())
         return small
@@ -213,57 +227,54 @@ class Products:
         number = len(self.detectors)
         if number > 1 and sys.stderr.isatty():
             outcomes = tqdm(outcomes, total=number, unit="detector")
-        for i, outcome in enumerate(outcomes, start=1):
-            analysis = outcome.analysis
-            where = f"{outcome.detector} ({i} of {number})"
-            if analysis.reason:
-                log.warning("%s is skipped: %s", where, analysis.reason)
-            else:
-                log.info(
-                    "%s: %d cosmic rays, %d pixels; offset %.1f, noise %.2f ADU, quality plane: %s",
-                    where,
-                    analysis.clusters.n_clusters,
-                    analysis.clusters.index.size,
-                    analysis.offset,
-                    analysis.noise,
-                    analysis.used_quality,
-                )
+        for outcome in outcomes:
+            level = logging.WARNING if outcome.analysis.reason else logging.INFO
+            log.log(level, detector_line(outcome.detector, outcome.analysis))
             yield outcome
 
     def _result(self, outcomes):
         statistics = [outcome.analysis.statistics for outcome in outcomes]
         return SlewDarkResult(
-            clusters=_cluster_table(outcomes),
+            clusters=_cluster_table(outcomes, unit=self.exposure.unit),
             statistics=to_table(merge(statistics)),
             detectors=tuple(_summary(outcome) for outcome in outcomes),
             products=dict(self.paths),
         )
 
     def _write_tables(self, result, outcomes, aside, history):
-        from crsteps.datamodels.cluster_tables import write_clusters_parquet, write_clusters_root
-
-        meta = {"history": history}
+        exposure = self.exposure
+        meta = {
+            "input": Path(exposure.source).name,
+            "obs_id": exposure.obs_id,
+            "date_obs": exposure.date_obs,
+            "read_mode": exposure.read_mode,
+            "history": history,
+        }
         if path := aside.get("crclusters.parquet"):
             write_clusters_parquet(path, result.clusters, meta=meta)
         if path := aside.get("crclusters.root"):
-            write_clusters_root(path, result.clusters, _pixels(outcomes), meta=meta)
+            names = ("x", "y", "signal")
+            pixels = {name: np.concatenate([o.pixels[name] for o in outcomes]) for name in names}
+            write_clusters_root(path, result.clusters, pixels, meta=meta)
         if path := aside.get("crstats.ecsv"):
             result.statistics.meta |= meta
             write_statistics(path, result.statistics)
 
+    def _draw(self, result, outcomes, aside):
+        """Figures of the exposure; those of the detectors were drawn by their processes."""
+        style = {"unit": self.exposure.unit, "title": Path(self.exposure.source).name}
+        thumbnails = [o.sketch.thumbnail for o in outcomes if o.sketch and o.sketch.thumbnail]
+        for name, path in aside.items():
+            if name == "crfig_focal_plane.png":
+                plot_focal_plane(path, thumbnails, **style)
+            elif name == "crfig_clusters.png":
+                plot_gallery(path, [c for o in outcomes for c in o.sketch.cutouts], **style)
+            elif name == "crfig_distributions.png":
+                plot_distributions(path, result.statistics, title=style["title"])
 
-def _cards(analysis):
-    """Cards of the header of a detector."""
-    cards = {"CRSTATUS": ("SKIPPED" if analysis.reason else "COMPLETE", "search for cosmic rays")}
-    if analysis.reason:
-        return cards | {"CRREASON": (analysis.reason, "why it was skipped")}
-    return cards | {
-        "CROFFSET": (analysis.offset, "[adu] offset removed for the search"),
-        "CRNOISE": (analysis.noise, "[adu] median noise of a pixel"),
-        "CRQUAL": (analysis.used_quality, "what was used of the quality plane"),
-        "NCLUSTER": (analysis.clusters.n_clusters, "number of cosmic rays"),
-        "NPMASKED": (analysis.clusters.index.size, "number of pixels flagged as hit"),
-    }
+
+def _figure_name(detector):
+    return f"crfig_{detector}.png"
 
 
 def _summary(outcome):
@@ -279,22 +290,14 @@ def _summary(outcome):
     )
 
 
-def _cluster_table(outcomes):
+def _cluster_table(outcomes, *, unit):
     """One table of the clusters of all detectors."""
-    described = {**CLUSTER_COLUMNS, **PLACE_COLUMNS}
     every = [outcome.analysis.clusters.columns for outcome in outcomes]
-    table = Table()
-    table["detector"] = np.repeat(
-        [outcome.detector for outcome in outcomes], [len(columns["x"]) for columns in every]
-    )
+    names = [outcome.detector for outcome in outcomes]
+    table = Table({"detector": np.repeat(names, [len(columns["x"]) for columns in every])})
     table["detector"].description = "name of the detector"
-    for name, (unit, description) in described.items():
+    for name, (of_column, description) in {**CLUSTER_COLUMNS, **PLACE_COLUMNS}.items():
         table[name] = np.concatenate([columns[name] for columns in every])
-        table[name].unit = "adu" if unit == "data" else unit or None
+        table[name].unit = unit if of_column == "data" else of_column or None
         table[name].description = description
     return table
-
-
-def _pixels(outcomes):
-    """Pixels of all clusters: x, y and signal, and where each cluster begins."""
-    ...

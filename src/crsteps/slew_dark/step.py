@@ -11,14 +11,13 @@ from crsteps.datamodels.inputs import expand
 from crsteps.datamodels.products import set_flags
 from crsteps.detector import nisp
 from crsteps.errors import CrstepsInputError
-from crsteps.framework.processes import map_in_processes
 from crsteps.framework.references import find_reference
 from crsteps.framework.step import CrStep
 from crsteps.slew_dark.analysis import JUMP_DET, AnalysisOptions
 from crsteps.slew_dark.detection import DetectionOptions
 from crsteps.slew_dark.products_step import Products
 from crsteps.slew_dark.statistics import StatisticsOptions
-from crsteps.slew_dark.workers_step import DetectorTask, process_detector
+from crsteps.slew_dark.workers_step import DetectorTask
 
 log = logging.getLogger(__name__)
 
@@ -113,10 +112,7 @@ class SlewDarkCosmicsStep(CrStep):
         options = self._options(exposure, offset)
         tasks = self._tasks(exposure, options)
         products = Products(self, exposure, [task.detector for task in tasks])
-        outcomes = map_in_processes(
-            process_detector, tasks, jobs=self.jobs, describe=lambda task: task.detector
-        )
-        self.result = products.make(outcomes)
+        self.result = products.make(tasks)
         if not self.result.n_searched:
             log.warning("slew_dark_cosmics is skipped: no detector of %s can be searched", item)
         if exposure.kind != "jwst":
@@ -151,7 +147,7 @@ class SlewDarkCosmicsStep(CrStep):
             detection=self._detection(n_outputs),
             statistics=StatisticsOptions(
                 integration_time=time,
-                pixel_area=None if pitch is None else (pitch * _MICROMETRE) ** 2,
+                pixel_area_cm2=None if pitch is None else (pitch * _MICROMETRE) ** 2,
                 n_outputs=n_outputs,
                 electrons_per_adu=gain,
             ),

@@ -1,16 +1,20 @@
 """Work on one detector, in a process of its own or not: imports neither jwst nor Matplotlib."""
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
 from crsteps.datamodels.dark_files import DarkExposure
 from crsteps.slew_dark.analysis import (
+    JUMP_DET,
     AnalysisOptions,
     DetectorAnalysis,
     DetectorFrame,
     analyse_detector,
 )
+from crsteps.slew_dark.figures import plot_detector
+from crsteps.slew_dark.thumbnails import Sketch, sketch_detector
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class DetectorTask:
         that is given, where its image is (a `crsteps.datamodels.fits_images.StoredImage`).
     keep_background : bool
         Whether the background is wanted.
+    figure : Path or None
+        Where to draw the detector; None to draw nothing, and to keep nothing for other figures.
     """
 
     exposure: DarkExposure
@@ -38,6 +44,7 @@ class DetectorTask:
     options: AnalysisOptions
     companions: dict = field(default_factory=dict)
     keep_background: bool = False
+    figure: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -50,18 +57,18 @@ class DetectorOutcome:
     detector : str
         Name of the detector.
     analysis : DetectorAnalysis
-        Result; its background is None where it is not wanted, and so is the image of labels.
-    header : astropy.io.fits.Header
-        Header of the detector in the input.
-    pixel_values : ndarray of float32
-        Signal above the background of every flagged pixel, in the order of
-        ``analysis.clusters.index`` [ADU].
+        Result without the image of labels; its background is None where it is not wanted.
+    pixels : dict of ndarray
+        Position ``x``, ``y`` and ``signal`` above the background of all flagged pixels, one
+        cluster after the other.
+    sketch : Sketch or None
+        What figures of the exposure need.
     """
 
     detector: str
     analysis: DetectorAnalysis
-    header: object
-    pixel_values: np.ndarray
+    pixels: dict
+    sketch: Sketch | None
 
     def without_images(self):
         """
@@ -78,7 +85,7 @@ class DetectorOutcome:
 
 def process_detector(task):
     """
-    Read a detector and its companions, and analyse it.
+    Read a detector and its companions, analyse it, and draw it if that is wanted.
 
     Parameters
     ----------
@@ -92,16 +99,40 @@ def process_detector(task):
     Raises
     ------
     CrstepsInputError
-        A file cannot be read, or does not fit the detector.
+        A file can no longer be read.
     """
-    image = task.exposure.read(task.detector)
-    analysis = analyse_detector(_frame(task, image), options=task.options)
+    frame = _frame(task, task.exposure.read(task.detector))
+    analysis = analyse_detector(frame, options=task.options)
+    sketch = None
+    if task.figure is not None:
+        sketch = sketch_detector(frame, analysis)
+        _draw(task, frame, analysis)
+    outcome = DetectorOutcome(task.detector, analysis, _pixels(frame, analysis), sketch)
+    background = analysis.background if task.keep_background else None
+    clusters = replace(analysis.clusters, labels=None)
+    return replace(outcome, analysis=replace(analysis, background=background, clusters=clusters))
+
+
+def _draw(task, frame, analysis):
+    plot_detector(
+        task.figure,
+        original=frame.data,
+        cleaned=analysis.cleaned,
+        hits=(analysis.dq & JUMP_DET) != 0,
+        usable=frame.usable,
+        reference=frame.reference,
+        level=analysis.offset,
+        unit=task.exposure.unit,
+        title=f"{Path(task.exposure.source).name} {task.detector}",
+    )
+
+
+def _pixels(frame, analysis):
+    """Flagged pixels in the order of their clusters."""
     index = analysis.clusters.index
-    values = image.data.ravel()[index] - analysis.background.ravel()[index]
-    analysis = replace(analysis, clusters=replace(analysis.clusters, labels=None))
-    if not task.keep_background:
-        analysis = replace(analysis, background=None)
-    return DetectorOutcome(task.detector, analysis, image.header, values)
+    y, x = np.divmod(index, frame.data.shape[1])
+    signal = frame.data.ravel()[index] - analysis.background.ravel()[index]
+    return {"x": x.astype(np.int32), "y": y.astype(np.int32), "signal": signal}
 
 
 def _frame(task, image):
