@@ -120,9 +120,9 @@ class FermiCurve:
     """
     Persistence that sets in where the traps are reached, like a Fermi distribution.
 
-    The amplitude is ``norm (x/level)**alpha / (1 + exp((level - x)/width))``, the form of HST
-    WFC3/IR (Long et al. 2015, WFC3 ISR 2015-15) and of the simulators of Roman, which replace it
-    below half the well by a straight line through zero.
+    The amplitude is ``norm (x/level)**alpha / (1 + exp((level - x)/width))``, the form of the
+    corrections for HST WFC3/IR and of the simulators of Roman, which replace it below half the well
+    by a straight line through zero.
 
     Attributes
     ----------
@@ -177,7 +177,7 @@ class FermiCurve:
 
 
 HST_WFC3_IR = FermiCurve(norm=0.3, level=83400.0, width=18500.0, alpha=0.159, gamma=1.022)
-"""Typical pixel of HST WFC3/IR (Long et al. 2015); not a calibration of any other detector."""
+"""Typical pixel of HST WFC3/IR; not a calibration of any other detector."""
 
 ROMAN_WFI = FermiCurve(norm=0.017, level=6e4, width=5e4, alpha=0.045, gamma=1.0, linear_below=5e4)
 """What the simulators of Roman assume (romanisim, after Sanchez et al. 2023)."""
