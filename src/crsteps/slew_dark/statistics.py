@@ -63,14 +63,16 @@ class AgreementSums:
     """
     Sums that compare the flagged pixels with those of another mask, of each channel.
 
-    Pixels are good ones and counted in their own channel. Products are sums over groups: connected
-    pixels that either mask flags, counted in the channel of their centroid. They tell how far the
-    pixels of a hit are found or missed together, which the errors of the fractions depend on.
+    Pixels are good ones and counted in their own channel. A group is connected pixels that either
+    mask flags; it is counted in the channel of its centroid. The products tell how far the pixels
+    of a hit are found or missed together, which the errors of the fractions depend on.
 
     Attributes
     ----------
     n_ours, n_other, n_both : ndarray of int64, shape (n_channels,)
         Pixels flagged by the detection, by the other mask, and by both.
+    groups_ours, groups_other, groups : ndarray of int64
+        Groups with pixels flagged by the detection, with pixels flagged by the other mask, all.
     ours_ours, other_other, both_both, ours_both, other_both, ours_other : ndarray of int64
         Sums over the groups of the products of their numbers of such pixels.
     """
@@ -78,6 +80,9 @@ class AgreementSums:
     n_ours: np.ndarray
     n_other: np.ndarray
     n_both: np.ndarray
+    groups_ours: np.ndarray
+    groups_other: np.ndarray
+    groups: np.ndarray
     ours_ours: np.ndarray
     other_other: np.ndarray
     both_both: np.ndarray
@@ -359,13 +364,16 @@ def _compare(ours, other, usable, channels, n_outputs):
         pixels.append(np.bincount(channels[column[chosen]], minlength=n_outputs))
         sums.append(np.bincount(group[chosen], minlength=n_groups))
 
-    def product(a, b):
+    def product(a, b=1):
         values = np.bincount(channel_of_group, weights=a * b, minlength=n_outputs)
         return values.astype(np.int64)
 
     n_ours, n_other, n_both = sums
     return AgreementSums(
         *pixels,
+        groups_ours=product(n_ours > 0),
+        groups_other=product(n_other > 0),
+        groups=product(in_group > 0),
         ours_ours=product(n_ours, n_ours),
         other_other=product(n_other, n_other),
         both_both=product(n_both, n_both),

@@ -155,8 +155,9 @@ def _rates(counts, options):
         "mean_cluster_size": _ratio(pixels, n),
         "mean_cluster_size_error": np.sqrt(np.maximum(scatter, 0)),
         "multi_pixel_fraction": _ratio(counts["n_multi"], n),
+        # A cluster is a group of one pixel here, which has more or has not.
         "multi_pixel_fraction_error": _fraction_error(
-            counts["n_multi"], n, counts["n_multi"], counts["n_multi"], n
+            counts["n_multi"], n, n, products=(counts["n_multi"], counts["n_multi"], n)
         ),
     }
 
@@ -189,23 +190,24 @@ def _agreement_with_truth(sums):
         "recall_error": _error_of_other(sums),
         "f1": _ratio(2 * both, ours + other),
         "f1_error": _fraction_error(
-            2 * both, ours + other, 4 * sums["both_both"], twice_both_and_either, ours_and_other
+            2 * both,
+            ours + other,
+            sums["groups"],
+            products=(4 * sums["both_both"], twice_both_and_either, ours_and_other),
         ),
     }
 
 
 def _error_of_ours(sums):
     """Error of the fraction of our pixels that the other mask flags."""
-    return _fraction_error(
-        sums["n_both"], sums["n_ours"], sums["both_both"], sums["ours_both"], sums["ours_ours"]
-    )
+    products = sums["both_both"], sums["ours_both"], sums["ours_ours"]
+    return _fraction_error(sums["n_both"], sums["n_ours"], sums["groups_ours"], products=products)
 
 
 def _error_of_other(sums):
     """Error of the fraction of the other mask's pixels that are flagged."""
-    return _fraction_error(
-        sums["n_both"], sums["n_other"], sums["both_both"], sums["other_both"], sums["other_other"]
-    )
+    products = sums["both_both"], sums["other_both"], sums["other_other"]
+    return _fraction_error(sums["n_both"], sums["n_other"], sums["groups_other"], products=products)
 
 
 def _ratio(numerator, denominator):
@@ -215,24 +217,31 @@ def _ratio(numerator, denominator):
 
 
 def _count_error(count, squares):
-    """Standard deviation of a compound Poisson count; of one event where there is none."""
-    return np.sqrt(np.where(np.asarray(count) == 0, 1, squares).astype(np.float64))
+    """
+    Standard deviation of a count of pixels in clusters, one where there is none.
+
+    `squares` is the sum of the squared sizes. In a channel it may fall short of the count, where
+    clusters reach in from the next one, which is then the better guess.
+    """
+    return np.sqrt(np.maximum(np.maximum(squares, count), 1).astype(np.float64))
 
 
-def _fraction_error(part, whole, part_part, part_whole, whole_whole):
+def _fraction_error(part, whole, n_groups, *, products):
     """
     Half width of the 68.3 % Wilson score interval of a fraction of pixels, or its like for groups.
 
-    The arguments after the first two are sums over the groups of products. The variance of a ratio
-    of sums takes the place of ``p (1 - p) / n`` and the effective number of groups that of n: for
-    groups of one pixel this is the interval of Wilson (1927, JASA 22, 209) at one sigma.
+    `products` are the sums over the groups of the products part x part, part x whole and whole x
+    whole of their numbers of pixels. The variance of a ratio of sums takes the place of
+    ``p (1 - p) / n`` in the interval of Wilson (1927, JASA 22, 209) at one sigma, and the number
+    of groups that of n, so that for groups of one pixel it is that interval.
     """
+    part_part, part_whole, whole_whole = products
     fraction = _ratio(part, whole)
-    square = whole.astype(np.float64) ** 2
     scatter = part_part - 2 * fraction * part_whole + fraction**2 * whole_whole
-    n_groups = _ratio(square, whole_whole)
-    variance = _ratio(np.maximum(scatter, 0), square) + 1 / (4 * n_groups**2)
-    return np.sqrt(variance) / (1 + 1 / n_groups)
+    variance = _ratio(np.maximum(scatter, 0), whole.astype(np.float64) ** 2)
+    # A channel has no group of its own where those of its neighbours reach into it.
+    n_groups = np.maximum(n_groups, 1)
+    return np.sqrt(variance + 1 / (4 * n_groups**2)) / (1 + 1 / n_groups)
 
 
 def _exposure(n_good, options):
