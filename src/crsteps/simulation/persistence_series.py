@@ -16,7 +16,8 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from crsteps.detector.macc import PHOTOMETRIC, MaccReadout
-from crsteps.simulation.cosmic_ray_tracks import deposit_charge, draw_tracks
+from crsteps.simulation.cosmic_ray_tracks import TrackPopulation, deposit_charge, draw_tracks
+from crsteps.simulation.slew_darks import QUIET
 
 __all__ = ["DarkSeries", "DarkSeriesOptions", "simulate_dark_series"]
 
@@ -56,6 +57,8 @@ class DarkSeriesOptions:
         Fraction of hot pixels, whose dark current is 0.3 to 30 e-/s, uniform in the logarithm.
     hit_rate : float
         Cosmic rays per cm2 and s.
+    population : TrackPopulation
+        What their tracks look like.
     pixel_pitch : float
         Size of a pixel in cm.
     """
@@ -74,6 +77,7 @@ class DarkSeriesOptions:
     dark_rate: float = 0.02
     hot_fraction: float = 1e-3
     hit_rate: float = 2.3
+    population: TrackPopulation = QUIET
     pixel_pitch: float = 18e-4
 
 
@@ -180,7 +184,7 @@ def _draw_hits(options, rng):
     ny, nx = options.shape
     area = ny * nx * options.pixel_pitch**2
     n_tracks = rng.poisson(options.hit_rate * area * options.readout.integration_time)
-    tracks = draw_tracks(n_tracks, rng)
+    tracks = draw_tracks(n_tracks, rng, population=options.population)
     x, y = rng.uniform(-0.5, nx - 0.5, n_tracks), rng.uniform(-0.5, ny - 0.5, n_tracks)
     return deposit_charge(tracks, x, y, shape=options.shape)
 
