@@ -91,12 +91,13 @@ def _draw_counts(axes, places, counts, **style):
     """Bars of numbers of clusters with their Poisson intervals, on a logarithmic axis."""
     counts = np.asarray(counts)
     lower, upper = poisson_interval(counts)
+    # Before anything is drawn: without a cluster, there are no limits to be found.
+    axes.set_ylim(0.5, 2 * max(counts.max(initial=0), 5))
+    axes.set_yscale("log")
     axes.bar(places, counts, color=_COLOUR, alpha=0.45, **style)
     seen = counts > 0
     errors = np.array([counts - lower, upper - counts])[:, seen]
     axes.errorbar(np.asarray(places)[seen], counts[seen], errors, color=_COLOUR, **_POINTS)
-    axes.set_yscale("log")
-    axes.set_ylim(0.5, 2 * max(counts.max(initial=0), 5))
     axes.set_ylabel("number of clusters")
 
 
