@@ -92,7 +92,7 @@ class DarkExposure:
     integration_time : float or None
         Time in which cosmic rays were gathered [s].
     gain_header : float or None
-        Gain of the header, in whatever sense the header means it.
+        Gain of the header [e-/ADU].
     unit : str
         Unit of the data.
     obs_id, date_obs, read_mode : str
@@ -381,7 +381,8 @@ def _open_model(model):
             "give a rate, cal or other image model."
         )
     buffer = io.BytesIO()  # the one way to the keywords of all metadata
-    model.to_fits(buffer)
+    with model.copy() as copy:  # writing changes the date
+        copy.to_fits(buffer)
     buffer.seek(0)
     with fits.open(buffer, memmap=False) as hdus:
         primary, header = hdus[0].header.copy(), hdus["SCI"].header.copy()
@@ -390,4 +391,4 @@ def _open_model(model):
         flags = _ModelImage(np.array(model.dq), "DQ")
     detector = str(primary.get("DETECTOR") or SINGLE)
     planes = DetectorPlanes(_ModelImage(np.array(data, np.float32), "SCI"), None, flags, header)
-    return _exposure(name, "jwst", {detector: planes}, primary, header, "none", [])
+    return _exposure(name, "jwst", {detector: planes}, primary, header, "auto", [])

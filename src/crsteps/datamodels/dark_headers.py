@@ -25,7 +25,8 @@ class ExposureFacts:
     integration_time : float or None
         Time in which cosmic rays were gathered [s].
     gain : float or None
-        Gain of the header, in whatever sense the header means it.
+        Gain of the header [e-/ADU]. For NISP, whose gain is about 0.5 ADU/e-, a value below 1 is
+        taken for ADU/e- and inverted.
     unit : str
         Unit of the data.
     obs_id : str
@@ -97,11 +98,12 @@ def exposure_facts(path, kind, header):
     date = _text(header, "DATE-OBS", "DATE-BEG") or (named["utc"] if named else "")
     obs_id = _text(header, "OBS_ID", "OBSERVTN") or (named["obs_id"] if named else "")
     read_mode = _text(header, "READMODE", "READPATT")
+    gain = _positive(header, *GAIN_KEYWORDS)
     if kind == "nisp":
-        warnings += _nisp_warnings(name, header, date, obs_id, read_mode, macc)
+        warnings += _nisp_warnings(name, header, date, obs_id, read_mode)
     return ExposureFacts(
         integration_time=time,
-        gain=_positive(header, *GAIN_KEYWORDS),
+        gain=1 / gain if gain and kind == "nisp" and gain < 1 else gain,
         unit=_text(header, "BUNIT") or "adu",
         obs_id=obs_id,
         date_obs=date,
@@ -112,19 +114,18 @@ def exposure_facts(path, kind, header):
     )
 
 
-def _nisp_warnings(name, header, date, obs_id, read_mode, macc):
+def _nisp_warnings(name, header, date, obs_id, read_mode):
     absent = [
         keyword
         for keyword, value in (
             ("OBS_ID", obs_id),
             ("DATE-OBS", date),
             ("READMODE", read_mode),
-            ("NG, NR and ND", macc),
         )
         if not value
     ]
     if absent:
-        yield f"{name}: the header has no {', no '.join(absent)}; the products leave them out."
+        yield f"{name}: the header has no {', no '.join(absent)}; the products do without."
     image_type = _text(header, "IMG_T1")
     if image_type and "DARK" not in image_type.upper():
         yield f"{name}: IMG_T1 = {image_type} does not say DARK; it is treated as a dark."
@@ -155,11 +156,11 @@ def _integration_time(kind, header, macc):
 
 
 def _macc(header):
-    values = [_positive(header, keyword) for keyword in ("NG", "NR")]
-    drops = _number(header.get("ND"))
-    if None in values or drops is None or drops < 0 or values[0] < 2:
+    numbers = [_number(header.get(keyword)) for keyword in ("NG", "NR", "ND")]
+    if None in numbers:
         return None
-    return int(values[0]), int(values[1]), int(drops)
+    groups, frames, drops = (int(number) for number in numbers)
+    return (groups, frames, drops) if groups > 1 and frames > 0 and drops >= 0 else None
 
 
 def _mjd(header, date):

@@ -19,6 +19,8 @@ from crsteps.errors import CrstepsInputError
 GZIP_MAGIC = b"\x1f\x8b"
 """First bytes of a gzipped file."""
 
+_BITPIX = (8, 16, 32, 64, -32, -64)
+
 
 @contextmanager
 def open_fits(path):
@@ -52,6 +54,7 @@ def open_fits(path):
                 hdus = fits.open(
                     stream, memmap=False, do_not_scale_image_data=True, lazy_load_hdus=False
                 )
+                _check_bitpix(hdus)
                 # else a malformed card raises an error of its own wherever it is read
                 hdus.verify("silentfix+ignore")
                 for hdu in hdus:
@@ -106,6 +109,13 @@ def _decompress(path):
             f"{path} cannot be decompressed ({first_line(error)}): the gzipped file is truncated "
             "or damaged; fetch it again."
         ) from error
+
+
+def _check_bitpix(hdus):
+    for hdu in hdus:
+        bitpix = hdu.header.get("BITPIX")
+        if bitpix not in _BITPIX:  # Astropy would mend it to 8 and read rubbish
+            raise ValueError(f"BITPIX = {bitpix} in extension {label(hdu)}")
 
 
 def _check_complete(path, hdus, stream, length):
