@@ -53,17 +53,17 @@ class PersistenceOptions:
         The current falls as time to the power of ``-index``.
     """
 
-    n_sources: int = 900
+    n_sources: int = 1100
     galaxy_fraction: float = 0.5
-    n_spectra: int = 12
+    n_spectra: int = 10
     peak: tuple[float, float] = (20.0, 2e4)
     spectrum_peak: tuple[float, float] = (20.0, 400.0)
-    slope: float = 0.8
-    limit: float = 3000.0
+    slope: float = 1.0
+    limit: float = 1000.0
     fwhm: tuple[float, float] = (1.3, 1.7)
     galaxy_radius: tuple[float, float] = (0.8, 2.5)
     spectrum_size: tuple[float, float] = (1.9, 500.0)
-    image_delay: float = 200.0
+    image_delay: float = 300.0
     spectrum_delay: float = 600.0
     index: float = 1.0
 
@@ -120,7 +120,7 @@ def make_pixels(
         Fraction of bad pixels: equal parts are ten times as hot, unstable, and dead.
     noisy_fraction : float
         Fraction of pixels in the tail of the noise, with up to four times that of others. The
-        others scatter by 5 %.
+        others scatter by 3 %.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def make_pixels(
     """
     n_pixels = shape[0] * shape[1]
     dark = dark_charge * np.exp(0.2 * rng.standard_normal(n_pixels, np.float32))
-    factor = np.exp(0.05 * rng.standard_normal(n_pixels, np.float32))
+    factor = np.exp(0.03 * rng.standard_normal(n_pixels, np.float32))
     noisy = rng.choice(n_pixels, round(noisy_fraction * n_pixels), replace=False)
     factor[noisy] *= rng.uniform(0.25, 1.0, noisy.size) ** -1.0  # density falls as its square
     hot = rng.choice(n_pixels, round(hot_fraction * n_pixels), replace=False)

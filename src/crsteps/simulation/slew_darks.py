@@ -4,7 +4,7 @@ What is assumed: a detector of 2.3 um cut-off with pixels of 18 um and a border 
 pixels, read in groups (MACC) through 32 outputs side by side. Noise is independent from pixel to
 pixel: that of single frames averaged down in a group, and a drift along the ramp, which stands for
 the noise at low frequencies and is chosen such that the value of the signal scatters by 7 e- in the
-photometric readout and 9 e- in the spectroscopic one, as was measured on ground. Signals are linear; charge saturates only in the 16 bits of the file. Interpixel coupling
+photometric readout and 9 e- in the spectroscopic one. Signals are linear; charge saturates only in the 16 bits of the file. Interpixel coupling
 acts on the charge of cosmic rays and on the dark current, not on noise. Cosmic rays leave their
 charge in an instant at a random time from the reset to the last frame; the truth is the charge
 that they deposit in a pixel, before coupling, whether or not the groups can show it. Charge of
@@ -55,23 +55,24 @@ QUALITY_CUT = 49.0
 """Quality factor above which a quality plane of one bit is set."""
 
 QUIET = TrackPopulation(
-    worm_fraction=0.1,
+    worm_fraction=0.05,
     thickness=0.3,
-    charge_per_pixel=9000.0,
+    charge_per_pixel=3200.0,
     longest=60.0,
     worm_charge=(200.0, 20000.0),
-    diffusion=(0.2, 0.35),
+    diffusion=(0.06, 0.2),
 )
-"""Galactic cosmic rays: about 3000 e- along the normal of a layer of 5 um, 5 pixels per hit."""
+"""Galactic cosmic rays in a layer of 5 um: median 2700 e- and mean 4.8 pixels per hit."""
 SOLAR = TrackPopulation(
     worm_fraction=0.05,
     thickness=0.3,
-    charge_per_pixel=36000.0,
+    charge_per_pixel=950.0,
     longest=60.0,
     worm_charge=(200.0, 20000.0),
-    diffusion=(0.25, 0.4),
+    diffusion=(0.21, 0.33),
 )
-"""Protons of solar events, slower and therefore with more charge per path."""
+"""Hits of solar events: their charge is spread over more pixels, mean 6.8 with those of `QUIET`,
+and more of these are faint, so that detectors find as small a part of them as in trials."""
 
 _BAND = 256  # rows that are simulated at once
 
@@ -134,17 +135,17 @@ class SlewDarkOptions:
     rate: float = 2.3
     solar_factor: float = 1.0
     persistence: bool = True
-    hot_fraction: float = 8e-4
+    hot_fraction: float = 2e-4
     bad_fraction: float = 1.5e-3
-    noisy_fraction: float = 2e-3
+    noisy_fraction: float = 1e-3
     offset: float = 1024.0
     output_offset: float = 0.5
     read_noise: float = 13.0
-    drift_noise: float = 5.2
+    drift_noise: float = 4.4
     gain: float = 0.52
     dark_current: float = 0.01
-    hot_charge: float = 150.0
-    ipc: float = 0.005
+    hot_charge: float = 400.0
+    ipc: float = 0.0018
     quality: str = "chi2"
     border: int = 4
     n_outputs: int = 32
