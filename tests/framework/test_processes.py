@@ -35,11 +35,11 @@ def test_no_tasks():
     assert list(map_in_processes(abs, [], jobs=2)) == []
 
 
-def test_processes_are_others_and_as_many_as_asked_for():
-    """Each task takes long enough for both processes to get some."""
-    results = list(map_in_processes(eval, [SLOW_PID] * 6, jobs=2))
-    assert len(set(results)) == 2
-    assert os.getpid() not in results
+def test_this_process_and_as_many_others_as_asked_for():
+    """Each task takes long enough for all processes to get some."""
+    pids = set(map_in_processes(eval, [SLOW_PID] * 12, jobs=3))
+    assert len(pids) == 3
+    assert os.getpid() in pids
 
 
 def test_one_job_stays_in_this_process():
@@ -47,43 +47,50 @@ def test_one_job_stays_in_this_process():
 
 
 def test_one_thread_each():
-    variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    assert list(map_in_processes(os.getenv, variables, jobs=2)) == ["1", "1"]
+    task = SLOW_PID.replace("os').getpid()", "os').getenv('OPENBLAS_NUM_THREADS')")
+    assert set(map_in_processes(eval, [task] * 6, jobs=2)) == {"1"}
 
 
 def test_what_is_printed_does_not_disturb():
     assert list(map_in_processes(eval, ["print('to stderr') or 5"] * 3, jobs=2)) == [5] * 3
 
 
-def test_an_exception_is_raised_here_with_its_traceback():
-    with pytest.raises(ValueError, match=r"math domain|nonnegative") as caught:
-        list(map_in_processes(math.sqrt, [4.0, -1.0, 9.0], jobs=2))
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_exception_is_raised_here(jobs):
+    with pytest.raises(ValueError, match=r"math domain|nonnegative"):
+        list(map_in_processes(math.sqrt, [4.0, -1.0, 9.0], jobs=jobs))
+
+
+def test_an_exception_of_another_process_has_its_traceback():
+    with pytest.raises(ZeroDivisionError) as caught:
+        list(map_in_processes(eval, [f"{SLOW_PID} == {os.getpid()} or 1 / 0"] * 6, jobs=2))
     assert "Traceback" in str(caught.value.__cause__)
 
 
 def test_an_exit_is_told_as_it_is():
     """CRDS ends the process in which it finds no server."""
     with pytest.raises(SystemExit):
-        list(map_in_processes(sys.exit, [3, 3], jobs=2))
+        list(map_in_processes(eval, [f"{SLOW_PID} == {os.getpid()} or exit(3)"] * 6, jobs=2))
 
 
 @pytest.mark.parametrize(
-    ("task", "words"),
+    ("end", "words"),
     [
         ("__import__('os')._exit(7)", "exit status 7"),
         ("__import__('os').kill(__import__('os').getpid(), 9)", "signal SIGKILL"),
     ],
 )
-def test_a_process_that_dies_is_told_in_one_sentence(task, words):
-    tasks = ["1 + 1", task, "2 + 2"]
-    with pytest.raises(CrstepsInputError, match=f"worked on TASK {len(task)} .*{words}.*set jobs"):
-        list(map_in_processes(eval, tasks, jobs=2, describe=lambda task: f"TASK {len(task)}"))
+def test_a_process_that_dies_is_told_in_one_sentence(end, words):
+    task = f"{SLOW_PID} == {os.getpid()} or {end}"  # all others die
+    with pytest.raises(CrstepsInputError, match=f"worked on A TASK ended .*{words}.*set jobs"):
+        list(map_in_processes(eval, [task] * 6, jobs=2, describe=lambda _: "A TASK"))
 
 
 def test_processes_end_when_the_results_are_no_longer_wanted():
-    for_ever = "__import__('time').sleep(3600)"
-    results = map_in_processes(eval, [SLOW_PID] * 4 + [for_ever] * 4, jobs=2)
-    pids = {next(results) for _ in range(4)}
+    for_ever = f"{SLOW_PID} == {os.getpid()} or __import__('time').sleep(3600)"
+    results = map_in_processes(eval, [SLOW_PID] * 9 + [for_ever] * 9, jobs=3)
+    pids = {next(results) for _ in range(9)} - {os.getpid()}
+    assert len(pids) == 2
     results.close()
     for pid in pids:
         with pytest.raises(ProcessLookupError):
@@ -117,5 +124,8 @@ def test_a_script_without_a_main_guard(tmp_path, user_environment):
 
 
 def test_processes_load_nothing_heavy():
-    heavy = "sorted({'jwst', 'stpipe', 'matplotlib', 'numpy'} & set(__import__('sys').modules))"
-    assert list(map_in_processes(eval, [heavy] * 2, jobs=2)) == [[], []]
+    loaded = "{'jwst', 'stpipe', 'matplotlib', 'numpy'} & set(__import__('sys').modules)"
+    task = f"{SLOW_PID} != {os.getpid()} and {loaded}"
+    loads = [load for load in map_in_processes(eval, [task] * 6, jobs=2) if load is not False]
+    assert loads
+    assert not any(loads)

@@ -16,8 +16,9 @@ import subprocess
 import sys
 import traceback
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 
 from crsteps.errors import CrstepsInputError
 
@@ -43,8 +44,8 @@ def map_in_processes(function, tasks, *, jobs, describe=str):
     tasks : sequence
         Arguments, one for each call; they and the results are pickled.
     jobs : int
-        Number of processes, each with one thread for linear algebra and OpenMP. With 1, or with
-        one task, the calls are made in this process.
+        Number of processes, this one included: it works too while it would have to wait. The
+        others have one thread for linear algebra and OpenMP.
     describe : callable, optional
         Names a task in messages.
 
@@ -52,14 +53,14 @@ def map_in_processes(function, tasks, *, jobs, describe=str):
     ------
     object
         What the function returns, in the order of the tasks. At most ``jobs + 2`` results are
-        held at a time. When the generator is closed, the processes are ended.
+        held at a time. When the generator is closed, the other processes are ended.
 
     Raises
     ------
     CrstepsInputError
         A process ended before its task did.
     Exception
-        What the function raises, with the traceback of the process as its cause.
+        What the function raises; from another process, with the traceback there as its cause.
     """
     jobs = min(jobs, len(tasks))
     if jobs <= 1:
@@ -75,16 +76,36 @@ def map_in_processes(function, tasks, *, jobs, describe=str):
             idle.put(worker)
 
     with ExitStack() as stack:
-        threads = stack.enter_context(_threads(jobs))
-        for _ in range(jobs):  # left before the threads are, which then wait for nothing
+        threads = stack.enter_context(_threads(jobs - 1))
+        for _ in range(jobs - 1):  # left before the threads are, which then wait for nothing
             idle.put(stack.enter_context(_Worker()))
         waiting = deque()
         for task in tasks:
-            waiting.append(threads.submit(call, task))
+            waiting.append(_Call(task, threads.submit(call, task)))
             if len(waiting) >= jobs + _AHEAD:
-                yield waiting.popleft().result()
+                yield _first_result(waiting, function)
         while waiting:
-            yield waiting.popleft().result()
+            yield _first_result(waiting, function)
+
+
+@dataclass
+class _Call:
+    """A task and its result, which may still be to come."""
+
+    task: object
+    future: Future
+
+
+def _first_result(waiting, function):
+    """Take the first result; until it is there, work on tasks that no process has begun."""
+    first = waiting[0]
+    for other in waiting:
+        if first.future.done():
+            break
+        if other.future.cancel():
+            other.future = Future()
+            other.future.set_result(function(other.task))
+    return waiting.popleft().future.result()
 
 
 @contextmanager

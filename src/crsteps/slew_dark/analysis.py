@@ -23,6 +23,12 @@ COLUMNS = {
     "y_mm": ("mm", "centroid on the focal plane, above its centre; NaN if not of NISP"),
 }
 
+# Pixels along an axis that the filters of the detectors need.
+_SMALLEST = 5
+
+# The noise varies smoothly, or is that of a map: one pixel of so many tells its median.
+_SAMPLE = 16
+
 # Values of the JWST flags of the same names.
 DO_NOT_USE, SATURATED, JUMP_DET, NON_SCIENCE = 1, 2, 4, 512
 
@@ -194,7 +200,7 @@ def analyse_detector(frame, *, options):
         ),
         background=found.background,
         offset=float(found.offset),
-        noise=float(np.median(found.noise)),
+        noise=float(np.median(found.noise[usable][::_SAMPLE])),
         used_quality=found.used_quality,
         clusters=clusters,
         statistics=statistics,
@@ -203,11 +209,13 @@ def analyse_detector(frame, *, options):
 
 def _why_not(data, usable):
     """Reason for which nothing can be said of a detector; empty if there is none."""
-    values = data[usable]
-    if not values.size:
+    if min(data.shape) < _SMALLEST:
+        return f"its shape is {data.shape}, less than {_SMALLEST} pixels along an axis"
+    if not usable.any():
         return "it has no usable pixel"
-    if values.min() == values.max():
-        return f"all its usable pixels have the value {values[0]:g}"
+    lowest = data.min(where=usable, initial=np.inf)
+    if lowest == data.max(where=usable, initial=-np.inf):
+        return f"all its usable pixels have the value {lowest:g}"
     return ""
 
 

@@ -21,8 +21,6 @@ from crsteps.errors import CrstepsInputError
 from crsteps.framework.output import atomic_path
 from crsteps.framework.processes import map_in_processes
 from crsteps.slew_dark.analysis import COLUMNS as PLACE_COLUMNS
-from crsteps.slew_dark.distribution_figures import plot_distributions
-from crsteps.slew_dark.figures import plot_focal_plane, plot_gallery
 from crsteps.slew_dark.report import detector_cards, detector_line
 from crsteps.slew_dark.statistics import merge
 from crsteps.slew_dark.statistics_table import to_table
@@ -262,6 +260,11 @@ class Products:
 
     def _draw(self, result, outcomes, aside):
         """Figures of the exposure; those of the detectors were drawn by their processes."""
+        if not self.step.save_figures:
+            return
+        from crsteps.slew_dark.distribution_figures import plot_distributions
+        from crsteps.slew_dark.figures import plot_focal_plane, plot_gallery
+
         style = {"unit": self.exposure.unit, "title": Path(self.exposure.source).name}
         thumbnails = [o.sketch.thumbnail for o in outcomes if o.sketch and o.sketch.thumbnail]
         for name, path in aside.items():

@@ -13,7 +13,6 @@ from crsteps.slew_dark.analysis import (
     DetectorFrame,
     analyse_detector,
 )
-from crsteps.slew_dark.figures import plot_detector
 from crsteps.slew_dark.thumbnails import Sketch, sketch_detector
 
 
@@ -114,6 +113,8 @@ def process_detector(task):
 
 
 def _draw(task, frame, analysis):
+    from crsteps.slew_dark.figures import plot_detector
+
     plot_detector(
         task.figure,
         original=frame.data,
