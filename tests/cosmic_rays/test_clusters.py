@@ -105,6 +105,24 @@ def test_contacts_are_those_of_dilated_masks(triple):
         assert clusters.columns["touches_bad"][number - 1] == (pixels & beside_bad).any()
 
 
+@pytest.mark.parametrize("reference_width", [0, 2])
+def test_edge_is_that_of_the_light_sensitive_area(reference_width):
+    width = reference_width
+    ny, nx = 12, 15
+    reference = np.ones((ny, nx), dtype=bool)
+    reference[width : ny - width, width : nx - width] = False
+    for y in range(width, ny - width):
+        for x in range(width, nx - width):
+            mask = np.zeros((ny, nx), dtype=bool)
+            mask[y, x] = True
+            columns = find_clusters(
+                mask, signal=np.ones((ny, nx)), usable=~reference, reference=reference
+            ).columns
+            on_edge = y in (width, ny - 1 - width) or x in (width, nx - 1 - width)
+            assert columns["touches_edge"][0] == on_edge
+            assert not columns["touches_bad"][0]
+
+
 def test_single_pixel():
     mask = np.zeros((5, 6), dtype=bool)
     mask[2, 3] = True
