@@ -60,7 +60,7 @@ def test_comparison_of_white_noise(readout):
     after = (before - 5) / 2
     used = random.random(before.shape) < 0.7
     sky = np.full(readout.shape, 5, np.float32)
-    found = compare(before, after, used, sky=sky, readout=readout)
+    found = compare(before, after, used, sky=sky, readout=readout, profiles=True)
     assert (np.diff(found.frequencies) > 0).all()
     assert 0.49e5 < found.frequencies[-1] < 0.5 / PIXEL_TIME
     level = 2 * PIXEL_TIME  # one-sided power of white noise of unit variance
@@ -81,7 +81,7 @@ def test_stripes_and_alternating_columns_are_seen_where_they_are():
     before = (white + rows).astype(np.float32)
     before[..., 128:256] += alternating[128:256]  # second output
     sky = np.zeros(FOUR.shape, np.float32)
-    found = compare(before, white, np.ones(white.shape, bool), sky=sky, readout=FOUR)
+    found = compare(before, white, np.ones(white.shape, bool), sky=sky, readout=FOUR, profiles=True)
     np.testing.assert_allclose(found.stripes[0], 3, rtol=0.15)
     assert (found.stripes[1] < 0.2).all()
     fast = found.spectra[0, :, -1] / found.spectra[1, :, -1]
@@ -94,11 +94,13 @@ def test_stripes_and_alternating_columns_are_seen_where_they_are():
 def test_nothing_usable_is_no_error():
     images = np.full((1, *FOUR.shape), np.nan, np.float32)
     nothing = np.zeros(images.shape, bool)
-    found = compare(images, images, nothing, sky=np.zeros(FOUR.shape), readout=FOUR)
+    sky = np.zeros(FOUR.shape)
+    found = compare(images, images, nothing, sky=sky, readout=FOUR, profiles=True)
     assert np.isnan(found.spectra).all()
     assert not found.stripes.any()
     assert not found.variance.any()
     assert np.isnan(found.profiles).all()
+    assert compare(images, images, nothing, sky=sky, readout=FOUR).profiles is None
 
 
 def test_images_are_chosen_over_all_integrations():

@@ -43,28 +43,33 @@ def smooth_sky(image, background_mask, *, box=48):
         Sky; zeros if there is no background pixel.
     """
     usable = background_mask & np.isfinite(image)
-    values = np.where(usable, image, 0).astype(np.float32)
-    if not usable.any():
+    values = np.where(usable, image, np.float32(0)).astype(np.float32, copy=False)
+    number = np.count_nonzero(usable)
+    if not number:
         return values
     y_grid, x_grid = (_BoxAxis(size, box) for size in image.shape)
-    n_pixels = _box_sums(usable.astype(np.float32), y_grid, x_grid)
+    usable = usable.astype(np.float32)
+    n_pixels = _box_sums(usable, y_grid, x_grid)
     # The mean is taken off first: float32 sums lose little then, and smoothing has less to do.
-    level = np.float32(np.mean(values, where=usable, dtype=np.float64))
-    sky = np.full(image.shape, level)
+    sky = np.full(image.shape, np.float32(np.sum(values, dtype=np.float64) / number))
     for _ in range(2):
-        residual = np.where(usable, values - sky, 0)
+        residual = values - sky
+        residual *= usable
         means = _smoothed_means(_box_sums(residual, y_grid, x_grid), n_pixels)
         sky += y_grid.interpolation @ means.astype(np.float32) @ x_grid.interpolation.T
     return sky
 
 
 class _BoxAxis:
-    """Boxes along one axis: where they start, and the interpolation between their centres."""
+    """Boxes along one axis: where they start, their pixels, and interpolation between them."""
 
     def __init__(self, size, box):
         n_boxes = max(1, round(size / box))
         edges = np.linspace(0, size, n_boxes + 1).round().astype(int)
         self.starts = edges[:-1]
+        self.members = np.zeros((n_boxes, size), np.float32)
+        for own, start, end in zip(self.members, edges[:-1], edges[1:], strict=True):
+            own[start:end] = 1
         centres = (edges[:-1] + edges[1:] - 1) / 2
         pixels = np.arange(size)
         # One column per box: the response of linear interpolation to that box alone.
@@ -74,7 +79,7 @@ class _BoxAxis:
 
 
 def _box_sums(values, y_grid, x_grid):
-    rows = np.add.reduceat(values, y_grid.starts, axis=0)
+    rows = y_grid.members @ values
     return np.add.reduceat(rows, x_grid.starts, axis=1, dtype=np.float64)
 
 

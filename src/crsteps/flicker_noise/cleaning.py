@@ -178,9 +178,14 @@ def estimate_flicker(
         Too few pixels that show background.
     """
     options = options or CleaningOptions()
-    used = np.broadcast_to(background_mask, images.shape) & np.isfinite(images)
-    if used.mean() < LEAST_BACKGROUND:
-        raise ValueError(f"only {100 * used.mean():.2g} % of the pixels show background")
+    finite = np.isfinite(images)
+    used = background_mask & finite
+    if not finite.all():
+        images = np.where(finite, images, np.float32(0))
+    number = [np.count_nonzero(mask) for mask in used]
+    share = sum(number) / used.size
+    if share < LEAST_BACKGROUND:
+        raise ValueError(f"only {100 * share:.2g} % of the pixels show background")
     pairs = [
         to_paired_streams(image, mask, readout, bin_ticks=_ESTIMATE_TICKS)
         for image, mask in zip(images, used, strict=True)
@@ -191,7 +196,7 @@ def estimate_flicker(
     streams = [pair.less(level) for pair in pairs]
     spectrum = spectrum or _measured(streams)
     # White noise and error are those of the image with the most background.
-    best = int(np.argmax(used.sum(axis=(1, 2))))
+    best = int(np.argmax(number))
     white = _white_variance(images[best], sky, used[best], spectrum)
     short = spectrum.in_bins(bin_ratio(readout, _ESTIMATE_TICKS))
     process = FlickerProcess.from_spectrum(short, level.shape[-1])
@@ -277,9 +282,13 @@ def _mean_image(images, used, consecutive):
     total = np.zeros(images.shape[1:], dtype=np.float32)
     count = np.zeros_like(total)
     for image, mask, weight in zip(images, used, weights.astype(np.float32), strict=True):
-        np.add(total, image * weight, out=total, where=mask)
-        np.add(count, weight, out=count, where=mask)
-    return _Mean(total / np.where(count > 0, count, 1), count > 0, float(variance))
+        share = mask * weight
+        count += share
+        share *= image
+        total += share
+    seen = count > 0
+    total /= np.where(seen, count, np.float32(1))
+    return _Mean(total, seen, float(variance))
 
 
 def _noise_of_mean(mean, sky, spectrum, readout):

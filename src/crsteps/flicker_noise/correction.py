@@ -301,10 +301,11 @@ def _flat_structure(exposure, options):
 
 def _without_noise(ramp, noise):
     """Ramp without the noise of its differences."""
-    data, total = ramp.copy(), np.zeros(ramp.shape[1:], np.float32)
-    for group, own in zip(data[1:], noise, strict=True):
+    data, total = np.empty(ramp.shape, np.float32), np.zeros(ramp.shape[1:], np.float32)
+    data[0] = ramp[0]
+    for cleaned, group, own in zip(data[1:], ramp[1:], noise, strict=True):
         total += own
-        group -= total
+        np.subtract(group, total, out=cleaned)
     return data
 
 

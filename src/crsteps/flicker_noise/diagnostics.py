@@ -37,18 +37,18 @@ class Comparison:
         Hz; white noise is in it. NaN where none could be measured.
     stripes : ndarray, shape (2, n_outputs)
         Root mean square of the medians of lines along the fast axis.
-    profiles : ndarray, shape (2, n_rows)
-        Medians of the lines of the first image, over all outputs, in the order of pixels; NaN
-        where a line has no background.
     variance : ndarray, shape (2,)
         Variance of a background pixel.
+    profiles : ndarray, shape (2, n_rows), or None
+        Medians of the lines of the first image, over all outputs, in the order of pixels; NaN
+        where a line has no background. None where they were not asked for.
     """
 
     frequencies: np.ndarray
     spectra: np.ndarray
     stripes: np.ndarray
-    profiles: np.ndarray
     variance: np.ndarray
+    profiles: np.ndarray | None = None
 
 
 def chosen_images(n_integrations, n_images, n_pixels):
@@ -75,7 +75,7 @@ def chosen_images(n_integrations, n_images, n_pixels):
     return chosen
 
 
-def compare(before, after, used, *, sky, readout):
+def compare(before, after, used, *, sky, readout, profiles=False):
     """
     Measure images before and after their correction.
 
@@ -89,6 +89,8 @@ def compare(before, after, used, *, sky, readout):
         Smooth sky in the images, which is no noise.
     readout : crsteps.detector.readout.Readout
         Clocking.
+    profiles : bool, optional
+        Whether to measure the profiles, which are drawn only.
 
     Returns
     -------
@@ -105,8 +107,10 @@ def compare(before, after, used, *, sky, readout):
         frequencies=frequencies,
         spectra=spectra,
         stripes=np.array([_stripes(own, used, readout) for own in images]),
-        profiles=np.array([_profile(own[0], used[0], readout) for own in images]),
         variance=squares / max(np.count_nonzero(used), 1),
+        profiles=np.array([_profile(own[0], used[0], readout) for own in images])
+        if profiles
+        else None,
     )
 
 

@@ -103,7 +103,7 @@ class FlickerProcess:
         """Solution of the equations; what is slow and hidden is found in longer bins."""
         weight, data = (self._extended(array) for array in (weights, totals))
         mean_weight = weights.mean()
-        scales = 1 / (1 + mean_weight * self.across), 1 / (1 + mean_weight * self.along)
+        scales = _scales(1 / (1 + mean_weight * self.across), 1 / (1 + mean_weight * self.along))
         return _conjugate_gradients(
             lambda q: q + self._to_frequency(weight * self._to_time(q)),
             self._to_frequency(data),
@@ -150,7 +150,7 @@ class FlickerProcess:
 
     @cached_property
     def _roots(self):
-        return np.sqrt(self.across), np.sqrt(self.along)
+        return _scales(np.sqrt(self.across), np.sqrt(self.along))
 
     def sample(self, rng):
         """
@@ -194,10 +194,19 @@ class FlickerProcess:
         values = noise + white / np.sqrt(np.where(used, weights, 1))
         return self.estimate(values, weights, tolerance=tolerance) - noise
 
-    def _mix(self, transforms, across, along):
-        """Multiply what is across and what is along the common direction."""
-        projected = (self.direction * transforms).sum(axis=0) * (along - across)
-        return across * transforms + self.direction * projected
+    def _mix(self, transforms, across, excess):
+        """Multiply what is across and what is along the common direction, by `_scales`."""
+        parts = transforms.view(np.float32)
+        common = (self.direction.T @ parts)[0] * excess
+        mixed = parts * across
+        for row, gain in zip(mixed, self.direction, strict=True):
+            row += gain * common
+        return mixed.view(transforms.dtype)
+
+
+def _scales(across, along):
+    """Scales across, and what those along have more, of real and imaginary parts."""
+    return np.repeat(across, 2), np.repeat(along - across, 2)
 
 
 def _power(autocovariance):

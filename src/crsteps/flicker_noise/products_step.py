@@ -96,7 +96,7 @@ class Collected:
         self.measurements.add(
             corrected,
             removed_variance=_removed_variance(before, corrected.data),
-            background_fraction=float(used.mean()),
+            background_fraction=np.count_nonzero(used) / used.size,
         )
         for g in self._chosen[i]:
             pair = [d[g + 1] - d[g] if d.ndim == 3 else d.copy() for d in (before, corrected.data)]
@@ -104,7 +104,7 @@ class Collected:
         if corrected.spectrum is not None:
             self._find_uncorrected(i, corrected, used)
 
-    def finish(self, sky):
+    def finish(self, sky, *, profiles=False):
         """
         Measure the sample of images before and after.
 
@@ -112,10 +112,14 @@ class Collected:
         ----------
         sky : ndarray of float32, shape (ny, nx)
             Smooth sky in the images.
+        profiles : bool, optional
+            Whether the profiles of the lines are wanted, too.
         """
         if self._sample:
             before, after, used = map(np.array, zip(*self._sample, strict=True))
-            self.comparison = compare(before, after, used, sky=sky, readout=self.exposure.readout)
+            self.comparison = compare(
+                before, after, used, sky=sky, readout=self.exposure.readout, profiles=profiles
+            )
             self.measurements.add_comparison(self.comparison)
             self.pictured = self._sample[len(self._sample) // 2][:2]
             self._sample = []

@@ -68,14 +68,19 @@ def mean_difference(ramps, flags):
     total = count = None
     for ramp, flagged in zip(ramps, flags, strict=True):
         if total is None:
-            total, count = np.zeros(ramp.shape[1:], np.float32), np.zeros(ramp.shape[1:], np.int32)
+            total, count = (np.zeros(ramp.shape[1:], np.float32) for _ in range(2))
+        # In the byte order of the machine: files have the other one, which takes longer.
+        before = ramp[0].astype(np.float32)
         for group in range(1, len(ramp)):
-            difference = ramp[group] - ramp[group - 1]
-            left_out = flagged[group] | flagged[group - 1] | ~np.isfinite(difference)
-            difference[left_out] = 0
-            total += difference
-            count += ~left_out
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+            after = ramp[group].astype(np.float32)
+            difference = after - before
+            used = np.isfinite(difference) & ~(flagged[group] | flagged[group - 1])
+            total += np.where(used, difference, np.float32(0))
+            count += used
+            before = after
+    total /= np.maximum(count, 1)
+    total[count == 0] = np.nan
+    return total
 
 
 def mean_rate(rates, flagged):

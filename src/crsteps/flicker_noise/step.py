@@ -274,7 +274,7 @@ class SceneFlickerNoiseStep(CrStep):
         if sky is None:
             box = self._chosen["sky_box"]
             sky = smooth_sky(exposure.scene, exposure.common_mask, box=box)
-        collected.finish(sky)
+        collected.finish(sky, profiles=self.save_figures)
         for line in measured.lines():
             log.info(line)
         self.measurements = measured.values()
