@@ -15,7 +15,9 @@ from crsteps.simulation.fibre_spectrograph import (
 )
 from crsteps.simulation.fits_exposures import write_fits_exposures
 from crsteps.simulation.scoring import rms_error, score_masks
+from crsteps.simulation.slew_darks import TRUE_CHARGE
 from crsteps.verification.demo_flicker import run_flicker_demo
+from crsteps.verification.demo_slew_dark import run_slew_dark_demo
 
 SEED = 20260801
 BIAS = 100.0  # ADU: the noise around zero signal is not cut off in unsigned integers
@@ -47,9 +49,10 @@ def run_demo(output_dir, *, shape=(512, 512)):
 
     Returns
     -------
-    masks, images, flicker : astropy.table.Table
-        Masks against truth, noise of the combined images, and flicker noise before and after.
-        They are printed, and written as ``masks.ecsv``, ``combined.ecsv`` and ``flicker.ecsv``.
+    masks, images, flicker, darks : astropy.table.Table
+        Masks against truth, noise of the combined images, flicker noise before and after, and
+        cosmic rays of the slew dark against truth. They are printed, and written as
+        ``masks.ecsv``, ``combined.ecsv``, ``flicker.ecsv`` and ``slew_dark.ecsv``.
     """
     folder = Path(output_dir).resolve()
     masks, images = [], []
@@ -69,8 +72,13 @@ def run_demo(output_dir, *, shape=(512, 512)):
     with _logged_to(flicker_folder / "run.log"):
         flicker = run_flicker_demo(flicker_folder, shape=shape)
     print(f"ramp with flicker noise: cleaned ramp and figure in {flicker_folder}")
-    tables = Table(rows=masks), Table(rows=images), flicker
-    names = ("masks.ecsv", "combined.ecsv", "flicker.ecsv")
+    dark_folder = folder / "slew_dark"
+    dark_folder.mkdir(parents=True, exist_ok=True)
+    with _logged_to(dark_folder / "run.log"):
+        darks = run_slew_dark_demo(dark_folder, shape=shape)
+    print(f"slew dark: masks, cleaned images, clusters and figures in {dark_folder}")
+    tables = Table(rows=masks), Table(rows=images), flicker, darks
+    names = ("masks.ecsv", "combined.ecsv", "flicker.ecsv", "slew_dark.ecsv")
     for file_name, table in zip(names, tables, strict=True):
         table.write(folder / file_name, format="ascii.ecsv", overwrite=True)
     _print_tables(*tables)
@@ -165,7 +173,7 @@ def _draw(truth, result, products):
     )
 
 
-def _print_tables(masks, images, flicker):
+def _print_tables(masks, images, flicker, darks):
     print("\nMasks against the truth (hit: charge above 3 sigma of the noise)")
     _print_table({name: [form.format(v) for v in masks[name]] for name, form in _COLUMNS.items()})
     print("\nRms difference of the combined images from the scene without noise [electrons]")
@@ -180,6 +188,16 @@ def _print_tables(masks, images, flicker):
         {
             name: [v if name == "pixels" else f"{v:.2f}" for v in flicker[name]]
             for name in flicker.colnames
+        }
+    )
+    print(
+        f"\nCosmic rays of the slew dark against the truth (pixels with > {TRUE_CHARGE:g} electrons)"
+    )
+    _print_table(
+        {"detector": list(darks["detector"]), "hits": [str(n) for n in darks["hits"]]}
+        | {
+            name: [f"{row[name]:.3f} ± {row[f'{name} error']:.3f}" for row in darks]
+            for name in ("precision", "recall", "F1")
         }
     )
 
