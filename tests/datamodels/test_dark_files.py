@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from astropy.io import fits
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crsteps.datamodels.dark_files import open_dark
@@ -171,7 +171,7 @@ def test_missing_detectors_are_told(write):
 def test_a_detector_that_is_not_there(write):
     exposure = open_dark(write(*two_detectors()))
     for function in (exposure.read, exposure.shape):
-        with pytest.raises(CrstepsInputError, match="has no detector DET13: .*DET11, DET12"):
+        with pytest.raises(CrstepsInputError, match=r"has no detector DET13: .*DET11, DET12"):
             function("DET13")
 
 
@@ -443,6 +443,7 @@ def whole_file(tmp_path_factory):
     return path.read_bytes(), path
 
 
+@settings(deadline=None)
 @given(st.integers(0, 5 * 2880 + 4 * 2880), st.booleans())
 @example(2 * 2880 + 2 * 24 * 32 - 1, False)  # the last byte of the first image
 def test_truncated_files(whole_file, length, packed):
@@ -464,6 +465,7 @@ def test_truncated_files(whole_file, length, packed):
         assert "has no image of DET12" in exposure.warnings[0]
 
 
+@settings(deadline=None)
 @given(st.floats(0, 0.999))
 def test_truncated_gzipped_files(whole_file, fraction):
     whole, path = whole_file
