@@ -191,7 +191,7 @@ def _print_tables(masks, images, flicker, darks):
         }
     )
     print(
-        f"\nCosmic rays of the slew dark against the truth (pixels with > {TRUE_CHARGE:g} electrons)"
+        f"\nCosmic rays of the slew dark against the truth (pixels above {TRUE_CHARGE:g} electrons)"
     )
     _print_table(
         {"detector": list(darks["detector"]), "hits": [str(n) for n in darks["hits"]]}
