@@ -31,7 +31,10 @@ class StatisticsOptions:
     Attributes
     ----------
     integration_time : float or None
-        Time during which hits were collected, s; None if it is not known: rates are then NaN.
+        Time during which hits leave charge that is seen, s; None if it is not known: rates are
+        then NaN. For MACC it lasts from the reset to the last frame
+        (`crsteps.detector.macc.MaccReadout.exposure_time`): the time from the first group to the
+        last is shorter, and rates would be a quarter too high with it.
     pixel_area_cm2 : float or None
         Area of a pixel, cm2; None if it is not known: rates are then NaN.
     n_outputs : int

@@ -23,7 +23,7 @@ COLUMNS = {
     "detector": ("", "name of the detector; 'all' for the exposure"),
     "channel": ("", "output channel from 0; -1 for a detector or the exposure"),
     "n_good": ("pixel", "good pixels: light-sensitive, not bad, with data"),
-    "exposure": ("cm2 s", "area of the good pixels times the integration time; NaN if not known"),
+    "exposure": ("cm2 s", "area of the good pixels times the time for hits; NaN if not known"),
     "n_flagged": ("pixel", "good pixels flagged as hit"),
     "n_flagged_error": ("pixel", "standard deviation: root of the sum of squared cluster sizes"),
     "flagged_fraction": ("", "n_flagged / n_good"),
