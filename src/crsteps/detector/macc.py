@@ -28,8 +28,9 @@ class SignalEstimate:
         charge Q arrives at once it is not Q but something from 0 to ``sqrt(n_groups - 1) Q``:
         differences are averaged in square.
     quality : ndarray
-        Quality factor, float32, (ny, nx): for a straight ramp distributed about like chi squared
-        with ``n_groups - 2`` degrees of freedom, large where the differences are unequal.
+        Quality factor, float32, (ny, nx): chi squared of the differences about the estimate less
+        their number, ``n_groups - 1``. Where they are unequal it is large, for a straight ramp
+        around -1; never below ``1 - n_groups``.
     """
 
     signal: np.ndarray
