@@ -190,7 +190,7 @@ def test_without_positive_signal_there_is_no_weighted_centroid():
 
 def test_pixels_without_signal_count_as_pixels_alone():
     mask = np.array([[True, True, False, True]])
-    signal = np.array([[5.0, np.nan, 1.0, np.nan]])
+    signal = np.array([[5.0, np.inf, 1.0, np.nan]], dtype=np.float32)
     columns = find_clusters(mask, signal=signal).columns
     assert_array_equal(columns["n_pixels"], [2, 1])
     assert_array_equal(columns["total"], [5, np.nan])

@@ -135,8 +135,8 @@ def find_clusters(mask, *, signal, quality=None, usable=None, reference=None):
     mask : ndarray of bool, shape (ny, nx)
         Flagged pixels.
     signal : ndarray, shape (ny, nx)
-        Signal above the background, data units. NaN pixels belong to their cluster but count
-        neither in its peak nor in its total.
+        Signal above the background, data units. Pixels that are NaN or infinite belong to their
+        cluster but count neither in its peak nor in its total.
     quality : ndarray, shape (ny, nx), optional
         On-board quality plane: quality factor or one bit.
     usable : ndarray of bool, shape (ny, nx), optional
@@ -230,8 +230,8 @@ def _geometry(x, y, offsets):
 
 def _intensities(x, y, offsets, signal):
     """Weighted centroid, peak and total."""
-    signal = signal.astype(np.float64)
-    finite = ~np.isnan(signal)
+    finite = np.isfinite(signal)
+    signal = np.where(finite, signal, np.nan).astype(np.float64)
     any_finite = _reduce(np.logical_or, finite, offsets)
     weight = np.where(finite, np.maximum(signal, 0), 0)
     sums = _reduce(np.add, weight, offsets)
@@ -267,10 +267,10 @@ def _contacts(x, y, offsets, shape, usable, reference):
     for step_y, step_x in np.argwhere(EIGHT_CONNECTED) - 1:
         # A step out of the image is cut short and ends on a neighbour or the pixel itself.
         place = np.clip(y + step_y, 0, ny - 1), np.clip(x + step_x, 0, nx - 1)
-        outside = False if reference is None else reference[place]
+        outside = False if reference is None else np.asarray(reference, dtype=bool)[place]
         at_edge |= outside
         if usable is not None:
-            at_bad |= ~(usable[place] | outside)
+            at_bad |= ~(np.asarray(usable, dtype=bool)[place] | outside)
     return {
         "touches_edge": _reduce(np.logical_or, at_edge, offsets),
         "touches_bad": _reduce(np.logical_or, at_bad, offsets),
