@@ -20,25 +20,24 @@ simulated darks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
 
-from crsteps.detector.macc import PHOTOMETRIC, MaccReadout
-from crsteps.simulation.cosmic_ray_tracks import TrackPopulation, draw_tracks
-from crsteps.simulation.slew_dark_ramps import (
-    Deposits,
-    arrival_profile,
-    collect_charge,
-    deposit_hits,
+from crsteps.detector.macc import PHOTOMETRIC
+from crsteps.simulation.cosmic_ray_tracks import draw_tracks
+from crsteps.simulation.slew_dark_options import (
+    QUALITY_CUT,
+    QUIET,
+    SOLAR,
+    TRUE_CHARGE,
+    SlewDarkOptions,
 )
-from crsteps.simulation.slew_dark_scene import (
-    PersistenceOptions,
-    make_persistence,
-    make_pixels,
-)
+from crsteps.simulation.slew_dark_ramps import Deposits, arrival_profile, deposit_hits
+from crsteps.simulation.slew_dark_readout import expected_values, read_ramps
+from crsteps.simulation.slew_dark_scene import make_persistence, make_pixels
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -52,137 +51,6 @@ __all__ = [
     "SlewDarkOptions",
     "simulate_slew_dark",
 ]
-
-PIXEL_PITCH = 18e-4  # cm
-TRUE_CHARGE = 21.0
-"""Charge of cosmic rays in e- above which a pixel counts as hit: three standard deviations."""
-QUALITY_CUT = 49.0
-"""Quality factor above which a quality plane of one bit is set."""
-
-QUIET = TrackPopulation(
-    worm_fraction=0.05,
-    thickness=0.3,
-    charge_per_pixel=3200.0,
-    longest=60.0,
-    worm_charge=(200.0, 20000.0),
-    diffusion=(0.06, 0.2),
-)
-"""Galactic cosmic rays in a layer of 5 um: median 2700 e- and mean 4.8 pixels per hit."""
-SOLAR = TrackPopulation(
-    worm_fraction=0.05,
-    thickness=0.3,
-    charge_per_pixel=950.0,
-    longest=60.0,
-    worm_charge=(200.0, 20000.0),
-    diffusion=(0.21, 0.33),
-)
-"""Hits of solar events: their charge is spread over more pixels, mean 6.8 with those of `QUIET`,
-and more of these are faint, so that detectors find as small a part of them as in trials."""
-
-_BAND = 256  # rows that are simulated at once
-
-
-@dataclass(frozen=True)
-class SlewDarkOptions:
-    """
-    What is simulated.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        Shape of the image, (ny, nx), with the border.
-    readout : MaccReadout
-        Sampling of the ramp.
-    rate : float
-        Hits of galactic cosmic rays per cm2 and s.
-    solar_factor : float
-        Rate of all hits relative to that; those beyond 1 are protons of a solar event.
-    persistence : bool
-        Whether there is persistence.
-    hot_fraction : float
-        Fraction of hot pixels that are in no bad-pixel map.
-    bad_fraction : float
-        Fraction of bad pixels.
-    noisy_fraction : float
-        Fraction of pixels in the tail of the noise.
-    offset : float
-        Constant of the image in ADU.
-    output_offset : float
-        Standard deviation of the offsets of the outputs in ADU.
-    read_noise : float
-        Noise of a single frame in e-.
-    drift_noise : float
-        Standard deviation of a straight drift of each pixel's level from the first group to the
-        last in e- in the photometric readout; in others it goes with time to the power of 0.2.
-    gain : float
-        ADU per e-.
-    dark_current : float
-        Median dark current in e-/s.
-    hot_charge : float
-        Mean charge of the hot pixels between the first and the last group in e-.
-    ipc : float
-        Fraction of its signal that a pixel gives to each of its four neighbours.
-    quality : str
-        "chi2" for the quality factor clipped to 8 bits, "bit" for 1 where it is above
-        `QUALITY_CUT`.
-    border : int
-        Width of the border of reference pixels.
-    n_outputs : int
-        Outputs, side by side along x.
-    galactic, solar : TrackPopulation
-        Kinds of tracks.
-    sources : PersistenceOptions
-        Persistence.
-    """
-
-    shape: tuple[int, int] = (2048, 2048)
-    readout: MaccReadout = PHOTOMETRIC
-    rate: float = 2.3
-    solar_factor: float = 1.0
-    persistence: bool = True
-    hot_fraction: float = 2e-4
-    bad_fraction: float = 1.5e-3
-    noisy_fraction: float = 1e-3
-    offset: float = 1024.0
-    output_offset: float = 0.5
-    read_noise: float = 13.0
-    drift_noise: float = 4.4
-    gain: float = 0.52
-    dark_current: float = 0.01
-    hot_charge: float = 400.0
-    ipc: float = 0.0018
-    quality: str = "chi2"
-    border: int = 4
-    n_outputs: int = 32
-    galactic: TrackPopulation = QUIET
-    solar: TrackPopulation = SOLAR
-    sources: PersistenceOptions = field(default_factory=PersistenceOptions)
-
-    def __post_init__(self):
-        if self.quality not in ("chi2", "bit"):
-            raise ValueError(f"quality={self.quality!r} is unknown: give 'chi2' or 'bit'")
-        if min(self.shape) < 2 * self.border + 8:
-            raise ValueError(
-                f"a detector of {self.shape} pixels has no room for a border of {self.border}: "
-                f"give at least {2 * self.border + 8} pixels along each axis"
-            )
-        if self.rate < 0 or self.solar_factor < 1:
-            raise ValueError(
-                f"rate={self.rate} and solar_factor={self.solar_factor} describe no cosmic rays: "
-                "give a rate of at least 0 and a factor of at least 1"
-            )
-
-    @property
-    def active(self) -> tuple[slice, slice]:
-        """Rows and columns inside the border."""
-        ny, nx = self.shape
-        return slice(self.border, ny - self.border), slice(self.border, nx - self.border)
-
-    @property
-    def active_area(self) -> float:
-        """Area inside the border in cm2."""
-        ny, nx = (size - 2 * self.border for size in self.shape)
-        return ny * nx * PIXEL_PITCH**2
 
 
 @dataclass(frozen=True)
@@ -255,9 +123,7 @@ def simulate_slew_dark(options: SlewDarkOptions, *, seed: int, detector: str = "
         Image and truth. The same options, seed and name give the same arrays.
     """
     entropy = [seed, *detector.encode()]
-    of_pixels, of_hits, of_sources, of_reads, of_charge, of_offsets = np.random.default_rng(
-        entropy
-    ).spawn(6)
+    of_pixels, of_hits, of_sources, of_reads = np.random.default_rng(entropy).spawn(4)
     shape, readout = options.shape, options.readout
     active = options.active
     inner = tuple(part.stop - part.start for part in active)
@@ -278,19 +144,11 @@ def simulate_slew_dark(options: SlewDarkOptions, *, seed: int, detector: str = "
     charges = [(dark, arrival_profile(readout))]
     charges += _persistence(options, inner, of_sources)
     jumps = _jumps(pixels.unstable, options, of_pixels)
-
-    offset = _offsets(options, of_offsets)
-    data, quality = _read(
-        options,
-        charges,
-        factor,
-        [_framed(d, options) for d in (deposits, jumps)],
-        offset,
-        (of_reads, of_charge),
-    )
+    instants = [_framed(part, options) for part in (deposits, jumps)]
+    data, quality = read_ramps(options, charges, factor, instants, of_reads)
     charge = np.zeros(inner, np.float32)
     charge.reshape(-1)[deposits.pixel] = deposits.charge
-    expected, noise = _expected(dark, factor, options)
+    expected, noise = expected_values(dark, factor, options)
     return SlewDark(
         data=data,
         quality=quality,
@@ -375,80 +233,3 @@ def _gained(options, delay):
     else:
         charge = (end ** (1 - index) - start ** (1 - index)) / (1 - index)
     return np.float32(charge[1] / charge[0])
-
-
-def _offsets(options, rng):
-    """Offset of every column in ADU."""
-    outputs = rng.normal(0, options.output_offset, options.n_outputs)
-    nx = options.shape[1]
-    return options.offset + outputs[np.arange(nx) * options.n_outputs // nx]
-
-
-def _read(options, charges, factor, deposits, offset, rngs):
-    """Read the ramps band by band; values and quality as they are stored."""
-    of_reads, of_charge = rngs
-    of_parts = of_charge.spawn(3)
-    ny, nx = options.shape
-    readout = options.readout
-    sigma, drift_sigma = (np.float32(f(options)) for f in (_group_noise, _drift_noise))
-    data, quality = np.empty(options.shape, np.uint16), np.empty(options.shape, np.uint8)
-    for first in range(0, ny, _BAND):
-        band = slice(first, min(first + _BAND, ny))
-        rows = (readout.n_groups, band.stop - band.start, nx)
-        groups = of_reads.standard_normal(rows, np.float32)
-        drift = of_reads.standard_normal(rows[1:], np.float32) * drift_sigma
-        groups *= sigma
-        groups += np.multiply.outer(np.linspace(0, 1, readout.n_groups, dtype=np.float32), drift)
-        groups *= factor[band]
-        for (charge, profile), rng in zip(charges, of_parts, strict=False):
-            _collect(groups, charge[band], profile, rng)
-        for part in deposits:
-            part.add_to(groups, first * nx)
-        estimate = readout.estimate(groups, read_noise=options.read_noise)
-        values = options.gain * estimate.signal + offset
-        data[band] = np.clip(np.rint(values), 0, 65535)
-        if options.quality == "bit":
-            quality[band] = estimate.quality > QUALITY_CUT
-        else:
-            quality[band] = np.clip(estimate.quality, 0, 255)
-    return data, quality
-
-
-def _collect(groups, charge, profile, rng):
-    """Add charge where there is any: persistence is in few pixels."""
-    there = charge > 0
-    if there.mean() > 0.5:
-        collect_charge(groups, charge, profile, rng)
-    elif there.any():
-        some = groups[:, there]
-        collect_charge(some, charge[there], profile, rng)
-        groups[:, there] = some
-
-
-def _group_noise(options):
-    """Noise of the mean of a group of an ordinary pixel in e-, without drift."""
-    return options.read_noise / np.sqrt(options.readout.n_frames)
-
-
-def _drift_noise(options):
-    """Drift from the first group to the last of an ordinary pixel in e-."""
-    time = options.readout.integration_time / PHOTOMETRIC.integration_time
-    return options.drift_noise * time**0.2
-
-
-def _expected(dark, factor, options):
-    """Expected value and noise in ADU of pixels with nothing but dark current."""
-    readout = options.readout
-    n, width, beta = readout.n_groups - 1, 1 + readout.alpha, readout.beta(options.read_noise)
-    mean = dark / n + beta
-    reads, drift = (2 * (f(options) * factor) ** 2 for f in (_group_noise, _drift_noise))
-    drift /= 2
-    root = np.sqrt(width**2 + 4 * (mean**2 + reads + drift / n**2 + width * dark / n))
-    value = n * ((root - width) / 2 - beta)
-    # the sum of the differences has the noise of the first and the last group alone
-    total = reads + drift + dark * (1 + readout.alpha / n)
-    noise = np.sqrt(total) * 2 * mean / root
-    return (
-        (options.gain * value).astype(np.float32),
-        np.hypot(options.gain * noise, np.sqrt(1 / 12)).astype(np.float32),
-    )
