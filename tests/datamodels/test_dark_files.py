@@ -90,6 +90,7 @@ def test_pixels_and_facts(write):
     assert exposure.kind == "nisp"
     assert exposure.detectors == ("DET11", "DET12")
     assert exposure.integration_time == pytest.approx(3 * 20 * 1.5)
+    assert exposure.exposure_time == pytest.approx((4 * 16 + 3 * 4) * 1.5)
     assert exposure.macc == (4, 16, 4)
     assert exposure.mjd == 60827.5
     assert exposure.obs_id == "8033"
@@ -406,6 +407,8 @@ def test_integration_time_without_the_readout(write, change, time, warning):
     exposure = open_dark(write(*two_detectors(), header=header))
     assert exposure.integration_time == (None if time is None else pytest.approx(time))
     assert any(warning in text for text in exposure.warnings)
+    if exposure.macc is None:
+        assert exposure.exposure_time == exposure.integration_time
 
 
 def test_what_is_no_dark_is_told(write):

@@ -90,7 +90,11 @@ class DarkExposure:
     quality_reason : str
         How that was decided, for the log and the headers of products.
     integration_time : float or None
-        Time in which cosmic rays were gathered [s].
+        Time in which the signal was integrated [s]: with multi-accumulated readout, from the first
+        group to the last.
+    exposure_time : float or None
+        Time in which cosmic rays were gathered [s]: with multi-accumulated readout, from the reset
+        to the last frame; else the same.
     gain_header : float or None
         Gain of the header [e-/ADU].
     unit : str
@@ -115,6 +119,7 @@ class DarkExposure:
     quality_kind: str | None
     quality_reason: str
     integration_time: float | None
+    exposure_time: float | None
     gain_header: float | None
     unit: str
     obs_id: str
@@ -303,6 +308,7 @@ def _exposure(source, kind, planes, primary, first, quality, warnings):
         quality_kind=decided,
         quality_reason=reason,
         integration_time=facts.integration_time,
+        exposure_time=facts.exposure_time,
         gain_header=facts.gain,
         unit=facts.unit,
         obs_id=facts.obs_id,

@@ -23,7 +23,11 @@ class ExposureFacts:
     Attributes
     ----------
     integration_time : float or None
-        Time in which cosmic rays were gathered [s].
+        Time in which the signal was integrated [s]: with multi-accumulated readout, from the first
+        group to the last.
+    exposure_time : float or None
+        Time in which cosmic rays were gathered [s]: with multi-accumulated readout, from the reset
+        to the last frame; else the same.
     gain : float or None
         Gain of the header [e-/ADU]. For NISP, whose gain is about 0.5 ADU/e-, a value below 1 is
         taken for ADU/e- and inverted.
@@ -44,6 +48,7 @@ class ExposureFacts:
     """
 
     integration_time: float | None
+    exposure_time: float | None
     gain: float | None
     unit: str
     obs_id: str
@@ -92,7 +97,7 @@ def exposure_facts(path, kind, header):
     named = _FILE_NAME.search(name)
     warnings = []
     macc = _macc(header)
-    time, how = _integration_time(kind, header, macc)
+    integration_time, exposure_time, how = _times(kind, header, macc)
     if how:
         warnings.append(f"{name}: {how}.")
     date = _text(header, "DATE-OBS", "DATE-BEG") or (named["utc"] if named else "")
@@ -102,7 +107,8 @@ def exposure_facts(path, kind, header):
     if kind == "nisp":
         warnings += _nisp_warnings(name, header, date, obs_id, read_mode)
     return ExposureFacts(
-        integration_time=time,
+        integration_time=integration_time,
+        exposure_time=exposure_time,
         gain=1 / gain if gain and kind == "nisp" and gain < 1 else gain,
         unit=_text(header, "BUNIT") or "adu",
         obs_id=obs_id,
@@ -131,28 +137,27 @@ def _nisp_warnings(name, header, date, obs_id, read_mode):
         yield f"{name}: IMG_T1 = {image_type} does not say DARK; it is treated as a dark."
 
 
-def _integration_time(kind, header, macc):
-    """Integration time and the sentence, if any, that says what was assumed."""
+def _times(kind, header, macc):
+    """Times of integration and exposure, and the sentence, if any, that says what was assumed."""
+    if kind == "nisp" and macc:
+        frame_time = _positive(header, "FRTIME")
+        readout = MaccReadout(*macc, **({"frame_time": frame_time} if frame_time else {}))
+        how = f"the header has no FRTIME; frames are taken to be {readout.frame_time} s apart"
+        return readout.integration_time, readout.exposure_time, None if frame_time else how
     if kind == "jwst":
         # a rate is the mean of all integrations: its cosmic rays were gathered in all of them
         time = _positive(header, "EFFEXPTM", "EFFINTTM", "EXPTIME", "EXPOSURE")
-    elif kind == "nisp" and macc:
-        frame_time = _positive(header, "FRTIME")
-        if frame_time:
-            return MaccReadout(*macc, frame_time=frame_time).integration_time, None
-        readout = MaccReadout(*macc)
-        how = f"the header has no FRTIME; frames are taken to be {readout.frame_time} s apart"
-        return readout.integration_time, how
     else:
         time = _positive(header, "EXPTIME", "EXPOSURE", "EXP_TIME", "ITIME")
+    how = None
     if time is None:
-        return None, (
+        how = (
             "the header gives no integration time, so there are no rates per second; set "
             "integration_time to have them"
         )
-    if kind == "nisp":
-        return time, "the header has no readout (NG, NR, ND); the integration time is EXPTIME"
-    return time, None
+    elif kind == "nisp":
+        how = "the header has no readout (NG, NR, ND); the integration time is EXPTIME"
+    return time, time, how
 
 
 def _macc(header):
