@@ -667,3 +667,30 @@ def test_other_jwst_models():
     from stdatamodels.jwst import datamodels
 
     assert "two dimensions are needed" in refusal(datamodels.MultiSlitModel())
+
+
+def test_simulated_files(tmp_path):
+    from crsteps.datamodels.dark_files import read_companion
+    from crsteps.simulation.nisp_files import write_bad_pixel_map, write_nisp_file, write_truth
+    from crsteps.simulation.slew_darks import SlewDarkOptions, simulate_slew_dark
+
+    names = ("DET32", "DET11")
+    darks = {
+        name: simulate_slew_dark(SlewDarkOptions(shape=(64, 96)), seed=seed, detector=name)
+        for seed, name in enumerate(names)
+    }
+    exposure = open_dark(write_nisp_file(tmp_path, darks, quality_suffix="QF"))
+    assert exposure.detectors == names
+    assert exposure.macc == (4, 16, 4)
+    assert exposure.integration_time == pytest.approx(87.24)
+    assert exposure.quality_kind == "chi2"
+    assert len(exposure.warnings) == 2  # missing detectors and the name of the quality planes
+    bad = write_bad_pixel_map(tmp_path / "bad.fits", darks)
+    truth = write_truth(tmp_path / "truth.fits", darks)
+    for name, dark in darks.items():
+        image = exposure.read(name)
+        np.testing.assert_array_equal(image.data, dark.data)
+        np.testing.assert_array_equal(image.quality, dark.quality)
+        for path, expected in ((bad, dark.bad), (truth, dark.truth)):
+            values = read_companion(path, name, shape=(64, 96), what="truth")
+            np.testing.assert_array_equal(values != 0, expected)

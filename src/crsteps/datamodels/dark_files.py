@@ -6,12 +6,13 @@ the process that works on them. Data stay in the units of the file.
 
 import io
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from astropy.io import fits
 
 from crsteps.datamodels.dark_companions import read_companion
+from crsteps.datamodels.dark_exposure import DarkExposure, DarkImage, quality_values
 from crsteps.datamodels.dark_headers import exposure_facts
 from crsteps.datamodels.dark_layout import (
     SINGLE,
@@ -23,207 +24,11 @@ from crsteps.datamodels.dark_layout import (
 )
 from crsteps.datamodels.fits_files import find_image, open_fits
 from crsteps.datamodels.inputs import is_path, model_name
-from crsteps.detector.nisp import reference_border
 from crsteps.errors import CrstepsInputError
 
 __all__ = ["DarkExposure", "DarkImage", "open_dark", "read_companion"]
 
-# Bits of JWST's data-quality flags; not imported, since that loads every datamodel.
-_DO_NOT_USE, _SATURATED, _REFERENCE_PIXEL = 1, 2, 1 << 31
 _QUALITIES = ("auto", "chi2", "bit", "none")
-
-
-@dataclass(frozen=True)
-class DarkImage:
-    """
-    One detector of a dark.
-
-    Attributes
-    ----------
-    detector : str
-        Name of the detector.
-    data : ndarray (ny, nx) float32
-        The image in the units of the file; NaN where it is blank or not finite.
-    quality : ndarray (ny, nx) uint8 or None
-        Quality factors of 0 to 255 (larger ones are cut), or 0 and 1, as `quality_kind` says.
-    quality_kind : {"chi2", "bit"} or None
-        What `quality` is.
-    missing : ndarray (ny, nx) bool
-        True where there is no usable value: not finite, or DO_NOT_USE or REFERENCE_PIXEL among the
-        data-quality flags.
-    reference : ndarray (ny, nx) bool
-        True in the reference border of a whole detector of NISP.
-    saturated : ndarray (ny, nx) bool
-        True at or above the keyword SATURATE, at the end of the range of 16-bit integers, or where
-        a data-quality flag says so.
-    header : astropy.io.fits.Header
-        Header of the image.
-    """
-
-    detector: str
-    data: np.ndarray
-    quality: np.ndarray | None
-    quality_kind: str | None
-    missing: np.ndarray
-    reference: np.ndarray
-    saturated: np.ndarray
-    header: fits.Header
-
-
-@dataclass(frozen=True)
-class DarkExposure:
-    """
-    A dark that was opened and checked.
-
-    It holds no pixels, unless it comes from a model in memory, and can be sent to other processes.
-
-    Attributes
-    ----------
-    source : str
-        Path of the file, or the name of a model given in memory.
-    kind : {"nisp", "fits", "jwst"}
-        Layout of the file.
-    detectors : tuple of str
-        Names of the detectors, in the order of the file.
-    quality_kind : {"chi2", "bit"} or None
-        What the quality planes are; None where there are none or none are wanted.
-    quality_reason : str
-        How that was decided, for the log and the headers of products.
-    integration_time : float or None
-        Time in which the signal was integrated [s]: with multi-accumulated readout, from the first
-        group to the last.
-    exposure_time : float or None
-        Time in which cosmic rays were gathered [s]: with multi-accumulated readout, from the reset
-        to the last frame; else the same.
-    gain_header : float or None
-        Gain of the header [e-/ADU].
-    unit : str
-        Unit of the data.
-    obs_id, date_obs, read_mode : str
-        Observation, start and readout mode; empty if unknown.
-    mjd : float or None
-        Start as modified Julian date.
-    macc : tuple of int or None
-        Groups, frames in a group and dropped frames.
-    primary_header : astropy.io.fits.Header
-        Primary header of the file.
-    warnings : tuple of str
-        A sentence about each thing that is missing or was assumed, to be logged.
-    planes : dict of DetectorPlanes
-        Where the images are.
-    """
-
-    source: str
-    kind: str
-    detectors: tuple
-    quality_kind: str | None
-    quality_reason: str
-    integration_time: float | None
-    exposure_time: float | None
-    gain_header: float | None
-    unit: str
-    obs_id: str
-    date_obs: str
-    mjd: float | None
-    read_mode: str
-    macc: tuple | None
-    primary_header: fits.Header = field(repr=False, compare=False)
-    warnings: tuple
-    planes: dict = field(repr=False, compare=False)
-
-    def shape(self, detector):
-        """
-        Give the shape of an image without reading it.
-
-        Parameters
-        ----------
-        detector : str
-            Name of the detector.
-
-        Returns
-        -------
-        tuple of int
-            (ny, nx).
-        """
-        return self._planes(detector).science.shape
-
-    def read(self, detector):
-        """
-        Read one detector.
-
-        Parameters
-        ----------
-        detector : str
-            Name of the detector.
-
-        Returns
-        -------
-        DarkImage
-
-        Raises
-        ------
-        CrstepsInputError
-            If the exposure has no such detector, the file has changed since it was opened, or a
-            plane that was taken for one bit holds other values.
-        """
-        planes = self._planes(detector)
-        with planes.science.open() as stream:
-            data = planes.science.values(stream)
-            flags = None if planes.flags is None else planes.flags.flags(stream)
-            quality = self._read_quality(planes.quality, stream)
-        saturated = _saturated(data, planes, flags)
-        missing = ~np.isfinite(data)
-        data[missing] = np.nan
-        if flags is not None:
-            missing |= (flags & np.uint32(_DO_NOT_USE | _REFERENCE_PIXEL)) != 0
-        if self.kind == "nisp":
-            reference = reference_border(data.shape)
-        else:
-            reference = np.zeros(data.shape, bool)
-        kind = None if quality is None else self.quality_kind
-        return DarkImage(
-            detector, data, quality, kind, missing, reference, saturated, planes.header
-        )
-
-    def _planes(self, detector):
-        try:
-            return self.planes[detector]
-        except KeyError:
-            raise CrstepsInputError(
-                f"{self.source} has no detector {detector}: set detectors to some of "
-                f"{', '.join(self.detectors)}."
-            ) from None
-
-    def _read_quality(self, plane, stream):
-        if plane is None or self.quality_kind is None:
-            return None
-        quality = _quality_values(plane, stream)
-        if self.quality_kind == "bit":
-            if self.quality_reason.startswith("auto") and quality.max(initial=0) > 1:
-                raise CrstepsInputError(
-                    f"The extension {plane.name} of {self.source} holds values up to "
-                    f"{quality.max()}, but other quality planes only 0 and 1: set quality to chi2, "
-                    "bit or none."
-                )
-            quality = (quality != 0).astype(np.uint8)
-        return quality
-
-
-def _quality_values(plane, stream):
-    stored = plane.stored(stream)
-    if plane.stored_type == "u1" and plane.zero == 0:
-        return stored
-    return np.clip(stored.astype(np.int64) + int(plane.zero), 0, 255).astype(np.uint8)
-
-
-def _saturated(data, planes, flags):
-    level = planes.header.get("SATURATE")
-    if not isinstance(level, int | float) or isinstance(level, bool) or not level > 0:
-        level = planes.science.highest
-    saturated = np.zeros(data.shape, bool) if level is None else data >= np.float32(level)
-    if flags is not None:
-        saturated |= (flags & np.uint32(_SATURATED)) != 0
-    return saturated
 
 
 def open_dark(path_or_model, *, quality_suffix="CHI2", extension=None, quality="auto"):
@@ -324,29 +129,27 @@ def _exposure(source, kind, planes, primary, first, quality, warnings):
 
 def _decide_quality(source, planes, quality, facts):
     """What the quality planes are, why, and a warning where header and planes disagree."""
-    found = [p.quality for p in planes.values() if p.quality is not None]
+    stored = [p.quality for p in planes.values() if p.quality is not None]
     if quality == "none":
         return None, "quality = none", ()
-    if not found:
+    if not stored:
         return None, "no quality plane", ()
     if quality != "auto":
         return quality, f"quality = {quality}", ()
-    with found[0].open() as stream:
-        for plane in found:
-            highest = int(_quality_values(plane, stream).max(initial=0))
+    with stored[0].open() as stream:
+        for plane in stored:
+            highest = int(quality_values(plane, stream).max(initial=0))
             if highest:
                 break
-    photometric = facts.is_photometric
     if highest > 1:
         return "chi2", f"auto: {plane.name} holds values up to {highest}", ()
-    reason = f"auto: {plane.name} holds only 0 and 1" if highest else "auto: all planes are zero"
-    if highest and photometric is not False:
-        return "bit", reason, ()
-    doubt = (
-        "no pixel is flagged in any quality plane"
-        if not highest
-        else f"{plane.name} holds only 0 and 1 although the readout is spectroscopic"
-    )
+    if not highest:
+        reason, doubt = "auto: all planes are zero", "no pixel is flagged in any quality plane"
+    else:
+        found = f"{plane.name} holds only 0 and 1"
+        reason, doubt = f"auto: {found}", f"{found} although the readout is spectroscopic"
+        if facts.is_photometric is not False:
+            return "bit", reason, ()
     return "bit", reason, (f"{source}: {doubt}; the planes are taken for one bit.",)
 
 
