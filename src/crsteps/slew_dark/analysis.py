@@ -208,14 +208,14 @@ def analyse_detector(frame, *, options):
 
 
 def _why_not(data, usable):
-    """Reason for which nothing can be said of a detector; empty if there is none."""
+    """Reason, of a few words, why nothing can be said of a detector; empty if there is none."""
     if min(data.shape) < _SMALLEST:
-        return f"its shape is {data.shape}, less than {_SMALLEST} pixels along an axis"
+        return f"{data.shape[0]}x{data.shape[1]} pixels are too few"
     if not usable.any():
-        return "it has no usable pixel"
+        return "no usable pixel"
     lowest = data.min(where=usable, initial=np.inf)
     if lowest == data.max(where=usable, initial=-np.inf):
-        return f"all its usable pixels have the value {lowest:g}"
+        return f"all usable pixels are {lowest:g}"
     return ""
 
 

@@ -21,7 +21,7 @@ from crsteps.errors import CrstepsInputError
 from crsteps.framework.output import atomic_path
 from crsteps.framework.processes import map_in_processes
 from crsteps.slew_dark.analysis import COLUMNS as PLACE_COLUMNS
-from crsteps.slew_dark.report import detector_cards, detector_line
+from crsteps.slew_dark.report import detector_cards, detector_line, summary
 from crsteps.slew_dark.statistics import merge
 from crsteps.slew_dark.statistics_table import to_table
 from crsteps.slew_dark.workers_step import process_detector
@@ -98,7 +98,22 @@ class SlewDarkResult:
     @property
     def n_searched(self):
         """Number of detectors that were searched."""
-        return sum(not summary.reason for summary in self.detectors)
+        return sum(not detector.reason for detector in self.detectors)
+
+    def lines(self):
+        """
+        Tell what was found.
+
+        Returns
+        -------
+        list of str
+            Lines for the log.
+        """
+        return summary(
+            self.statistics,
+            used_quality={d.detector: d.used_quality for d in self.detectors if not d.reason},
+            skipped={d.detector: d.reason for d in self.detectors if d.reason},
+        )
 
 
 class Products:
@@ -149,10 +164,12 @@ class Products:
         return Path(os.path.expandvars(os.path.expanduser(folder)))
 
     def _check_names(self):
-        if "crclusters.root" in self.paths and not importlib.util.find_spec("uproot"):
+        if "crclusters.root" in self.paths and not all(
+            importlib.util.find_spec(package) for package in ("uproot", "awkward")
+        ):
             raise CrstepsInputError(
-                "save_root needs the package uproot: install crsteps[root], or set save_root to "
-                "false."
+                "save_root needs the packages uproot and awkward: pip install 'crsteps[root]', or "
+                "set save_root to false."
             )
         inputs = self.step.inputs()
         for path in self.paths.values():
@@ -212,23 +229,28 @@ class Products:
 
     def _history(self):
         alias, exposure = self.step.class_alias, self.exposure
-        _, *parameters = self.step.history()  # the status is that of each detector, in its header
+        # The status is that of each detector, in its header; jobs change nothing in the products.
+        _, *parameters = self.step.history()
         return [
             f"crsteps {__version__} {alias}",
-            *parameters,
+            *(line for line in parameters if not line.startswith(f"{alias}: jobs = ")),
             f"{alias}: input {Path(exposure.source).name}",
             f"{alias}: quality plane {exposure.quality_kind or 'none'} ({exposure.quality_reason})",
         ]
 
     def _shown(self, outcomes):
-        """Outcomes, with a progress bar on a terminal and a line in the log for each."""
+        """Outcomes, with a line in the log for each; on a terminal a progress bar comes first."""
         number = len(self.detectors)
-        if number > 1 and sys.stderr.isatty():
-            outcomes = tqdm(outcomes, total=number, unit="detector")
-        for outcome in outcomes:
+        has_bar = number > 1 and sys.stderr.isatty()
+        told = []
+        for outcome in tqdm(outcomes, total=number, unit="detector", disable=not has_bar):
             level = logging.WARNING if outcome.analysis.reason else logging.INFO
-            log.log(level, detector_line(outcome.detector, outcome.analysis))
+            told.append((level, detector_line(outcome.detector, outcome.analysis)))
+            if not has_bar:
+                log.log(*told.pop())
             yield outcome
+        for line in told:
+            log.log(*line)
 
     def _result(self, outcomes):
         statistics = [outcome.analysis.statistics for outcome in outcomes]

@@ -1,8 +1,8 @@
 """Find cosmic rays in a dark, remove them, and count them: NISP slew darks and single images."""
 
 import logging
+import math
 from dataclasses import fields, replace
-from pathlib import Path
 
 from crsteps.cosmic_rays.laplacian import LaplacianOptions
 from crsteps.datamodels.dark_companions import find_companion
@@ -16,6 +16,7 @@ from crsteps.framework.step import CrStep
 from crsteps.slew_dark.analysis import JUMP_DET, AnalysisOptions
 from crsteps.slew_dark.detection import DetectionOptions
 from crsteps.slew_dark.products_step import Products
+from crsteps.slew_dark.report import statistics_cards
 from crsteps.slew_dark.statistics import StatisticsOptions
 from crsteps.slew_dark.workers_step import DetectorTask
 
@@ -98,7 +99,7 @@ class SlewDarkCosmicsStep(CrStep):
             Tables and products. For a JWST image a copy of it, or in a pipeline the model itself,
             with cosmic rays flagged JUMP_DET and DO_NOT_USE.
         """
-        self.result = None
+        self.result, self.measurements = None, {}
         item = _only(given)
         offset = self._offset()
         exposure = open_dark(
@@ -113,6 +114,8 @@ class SlewDarkCosmicsStep(CrStep):
         tasks = self._tasks(exposure, options)
         products = Products(self, exposure, [task.detector for task in tasks])
         self.result = products.make(tasks)
+        for line in self.result.lines():
+            log.info(line)
         if not self.result.n_searched:
             log.warning("slew_dark_cosmics is skipped: no detector of %s can be searched", item)
         if exposure.kind != "jwst":
@@ -121,20 +124,23 @@ class SlewDarkCosmicsStep(CrStep):
 
     def _offset(self):
         """Offset as a number; None to measure it."""
-        if str(self.offset).strip().lower() in ("auto", "none"):
+        if self.offset == "auto":
             return None
         try:
-            return float(self.offset)
-        except (TypeError, ValueError) as error:
+            offset = float(self.offset)
+        except (TypeError, ValueError):
+            offset = math.nan
+        if not math.isfinite(offset):
             raise CrstepsInputError(
                 f"offset = {self.offset} is neither a number (ADU) nor auto: set it to one of them."
-            ) from error
+            )
+        return offset
 
     def _options(self, exposure, offset):
         """Parameters of the analysis, with what the header or the instrument knows."""
         is_nisp = exposure.kind == "nisp"
         pitch = self.pixel_pitch or (nisp.PIXEL_PITCH / _MICROMETRE if is_nisp else None)
-        time = self.integration_time or exposure.integration_time
+        time = self.integration_time or exposure.exposure_time
         if pitch is None:
             log.warning("the size of a pixel is not known: rates are NaN; set pixel_pitch")
         gain = self.electrons_per_adu or exposure.gain_header
@@ -169,6 +175,8 @@ class SlewDarkCosmicsStep(CrStep):
                 f"clean_method = detector takes the image cleaned by astroscrappy, and detector = "
                 f"{self.detector} makes none: set one of them to another value."
             )
+        if self.psfsize % 2 == 0:
+            raise CrstepsInputError(f"psfsize = {self.psfsize} is even: set it to an odd number.")
         names = [item.name for item in fields(LaplacianOptions) if item.name != "gain"]
         return DetectionOptions(
             detector=self.detector,
@@ -188,6 +196,12 @@ class SlewDarkCosmicsStep(CrStep):
             raise CrstepsInputError(
                 f"detectors: {exposure.source} has no {unknown[0]}; choose from "
                 f"{', '.join(exposure.detectors)}."
+            )
+        narrowest = min(exposure.shape(name)[1] for name in exposure.detectors)
+        if options.statistics.n_outputs > narrowest:
+            raise CrstepsInputError(
+                f"n_outputs = {options.statistics.n_outputs} outputs cannot share the {narrowest} "
+                f"columns of {exposure.source}: set n_outputs to the number there is."
             )
         paths = {
             name: find_reference(self, None, name, parameter=name).path
@@ -215,6 +229,10 @@ class SlewDarkCosmicsStep(CrStep):
         if not self.result.n_searched:
             return self.record_status(model, "SKIPPED")
         set_flags(model, (dq & JUMP_DET) != 0, ["JUMP_DET", "DO_NOT_USE"])
+        self.measurements = {
+            keyword.lower(): {"value": value, "keyword": keyword, "comment": comment}
+            for keyword, (value, comment) in statistics_cards(self.result.statistics[0]).items()
+        }
         return self.record_status(model)
 
 
@@ -226,5 +244,4 @@ def _only(given):
             f"slew_dark_cosmics takes one dark, not {len(items)}: for several use 'crsteps run "
             "slew_dark_cosmics FILE FILE ...'."
         )
-    item = items[0]
-    return Path(item) if isinstance(item, str) else item
+    return items[0]

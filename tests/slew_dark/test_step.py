@@ -1,0 +1,247 @@
+"""SlewDarkCosmicsStep on files of NISP: products, their contents, parameters, processes."""
+
+import subprocess
+import sys
+
+import astroscrappy
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from crsteps.framework.parameter_files import validate
+from crsteps.slew_dark.detection import DetectionOptions
+from crsteps.slew_dark.products_step import SlewDarkResult
+from crsteps.slew_dark.step import SlewDarkCosmicsStep
+
+DO_NOT_USE, SATURATED, JUMP_DET = 1, 2, 4
+DETECTORS = ("DET11", "DET32", "DET24")
+# The table of the instrument team.
+SEED = {
+    "sigclip": 4.5,
+    "sigfrac": 0.3,
+    "objlim": 4.0,
+    "gain": 1.95,
+    "readnoise": 6.0,
+    "satlevel": 65536.0,
+    "niter": 6,
+    "sepmed": True,
+    "cleantype": "meanmask",
+    "fsmode": "median",
+    "psfmodel": "gauss",
+    "psffwhm": 1.5,
+    "psfsize": 5,
+    "psfbeta": 4.765,
+}
+
+
+def call(small, **parameters):
+    """Call the step on the small dark with four outputs."""
+    return SlewDarkCosmicsStep.call(str(small.path), **{"n_outputs": 4, **parameters})
+
+
+@pytest.fixture
+def saved(small, in_tmp_path):
+    """Return the result for the small dark with all companions, and the folder of its products."""
+    result = call(
+        small,
+        bad_pixel_mask="bad.fits",
+        truth="truth.fits",
+        save_results=True,
+        save_background=True,
+        output_dir="out",
+    )
+    return result, in_tmp_path / "out"
+
+
+def test_products_and_result(small, in_tmp_path, digests):
+    before = digests(in_tmp_path)
+    result = call(small, save_results=True, output_dir="out")
+    assert isinstance(result, SlewDarkResult)
+    assert digests(in_tmp_path) == before
+    names = {"crmask.fits", "crclean.fits", "crclusters.parquet", "crstats.ecsv"}
+    assert set(result.products) == names
+    assert set(digests("out")) == {f"EUC_dark_{name}" for name in names}
+    assert [each.detector for each in result.detectors] == list(DETECTORS)
+    for each in result.detectors:
+        assert each.reason == ""
+        assert each.used_quality == "chi2"
+        assert each.offset == pytest.approx(1024, abs=2)
+        assert each.n_clusters == np.sum(result.clusters["detector"] == each.detector) > 0
+
+
+def test_images_hold_flags_and_cleaned_pixels(saved, small):
+    _, folder = saved
+    bad = {name: fits.getdata(small.bad, name) != 0 for name in DETECTORS}
+    with (
+        fits.open(folder / "EUC_dark_crmask.fits") as masks,
+        fits.open(folder / "EUC_dark_crclean.fits") as cleaned,
+        fits.open(folder / "EUC_dark_crbackground.fits") as background,
+    ):
+        assert [hdu.name for hdu in masks[1:]] == [f"{name}.DQ" for name in DETECTORS]
+        assert [hdu.name for hdu in cleaned[1:]] == [f"{name}.SCI" for name in DETECTORS]
+        for name in DETECTORS:
+            dq = masks[f"{name}.DQ"].data
+            assert dq.dtype == np.uint16
+            hit = (dq & JUMP_DET) != 0
+            assert not np.any(hit & bad[name])
+            np.testing.assert_array_equal((dq & DO_NOT_USE) != 0, hit | bad[name])
+            assert masks[f"{name}.DQ"].header["NPMASKED"] == hit.sum()
+            data = small.darks[name].data.astype(np.float32)
+            clean = cleaned[f"{name}.SCI"].data
+            np.testing.assert_array_equal(clean[~hit], data[~hit])
+            # On the level of the background, with a few times its noise to spare.
+            assert np.abs(clean - background[f"{name}.SCI"].data)[hit].max() < 40
+
+
+def test_headers_tell_what_was_done(saved, small):
+    _, folder = saved
+    for name in ("crmask", "crclean", "crbackground"):
+        with fits.open(folder / f"EUC_dark_{name}.fits") as hdus:
+            history = "".join(str(line) for line in hdus[0].header["HISTORY"])
+            assert hdus[0].header["OBS_ID"] == fits.getheader(small.path)["OBS_ID"]
+            header = hdus[1].header
+        assert "slew_dark_cosmics: grow_significance = " in history
+        assert "input EUC_dark.fits" in history
+        assert "quality plane chi2 (auto: DET11.CHI2 holds" in history
+        assert history.count("(parameter, sha256 ") == 2
+        assert "electrons_per_adu" in history
+        assert header["CRSTATUS"] == "COMPLETE"
+        assert header["CROFFSET"] == pytest.approx(1024, abs=2)
+        assert 3 < header["CRNOISE"] < 6
+        assert header["CRQUAL"] == "chi2"
+
+
+def test_tables_hold_clusters_and_statistics(saved):
+    result, folder = saved
+    clusters = Table.read(folder / "EUC_dark_crclusters.parquet")
+    assert len(clusters) == len(result.clusters)
+    assert set(clusters.colnames) >= {"detector", "channel", "x", "y", "total_electrons", "x_mm"}
+    assert np.all(clusters["channel"] == np.floor(clusters["x"] + 0.5) // 32)
+    np.testing.assert_allclose(clusters["total_electrons"], 1.95 * clusters["total"])
+    assert clusters["total"].unit == "adu"
+    # Row 2 of the focal plane is below its centre, row 3 above; column 1 to the left.
+    assert np.all(clusters["y_mm"][clusters["detector"] == "DET24"] < 0)
+    assert np.all(clusters["y_mm"][clusters["detector"] == "DET32"] > 0)
+    assert np.all(clusters["x_mm"][clusters["detector"] == "DET11"] < 0)
+    statistics = Table.read(folder / "EUC_dark_crstats.ecsv")
+    exposure = statistics[0]
+    assert exposure["n_clusters"] == len(clusters)
+    assert exposure["n_flagged"] == clusters["n_pixels"].sum()
+    assert exposure["precision"] > 0.85
+    assert exposure["recall"] > 0.85
+    assert list(statistics["detector"][statistics["level"] == "detector"]) == list(DETECTORS)
+
+
+def test_truth_is_what_precision_and_recall_are_counted_with(saved):
+    result, folder = saved
+    right = flagged = hit = 0
+    for name in DETECTORS:
+        mask = (fits.getdata(folder / "EUC_dark_crmask.fits", f"{name}.DQ") & JUMP_DET) != 0
+        usable = fits.getdata(folder.parent / "bad.fits", name) == 0
+        truth = (fits.getdata(folder.parent / "truth.fits", name) != 0) & usable
+        right, flagged, hit = right + (mask & truth).sum(), flagged + mask.sum(), hit + truth.sum()
+    exposure = result.statistics[0]
+    assert exposure["precision"] == pytest.approx(right / flagged, rel=1e-12)
+    assert exposure["recall"] == pytest.approx(right / hit, rel=1e-12)
+
+
+def test_nothing_is_written_without_save_results(small, in_tmp_path, digests):
+    before = digests(in_tmp_path)
+    result = call(small)
+    assert len(result.clusters) > 0
+    assert result.products == {}
+    assert digests(in_tmp_path) == before
+
+
+def test_only_what_is_wanted_is_written(small, in_tmp_path, digests):
+    unwanted = dict.fromkeys(("save_mask", "save_clean", "save_statistics"), False)
+    call(small, save_results=True, output_dir="out", output_file="night.fits", **unwanted)
+    assert set(digests("out")) == {"night_crclusters.parquet"}
+
+
+def test_detectors_can_be_chosen(small):
+    result = call(small, detectors=["det24", "DET11"])
+    assert [each.detector for each in result.detectors] == ["DET11", "DET24"]
+
+
+def test_products_do_not_depend_on_the_number_of_jobs(small, digests):
+    for jobs in (1, 2, 3):
+        call(small, bad_pixel_mask="bad.fits", save_results=True, jobs=jobs, output_dir=f"o{jobs}")
+    assert digests("o1") == digests("o2") == digests("o3")
+    assert len(digests("o1")) == 4
+
+
+@pytest.mark.slow
+def test_figures_do_not_depend_on_the_number_of_jobs(small, digests):
+    names = {*DETECTORS, "focal_plane", "clusters", "distributions"}
+    for jobs in (1, 2):
+        call(small, save_results=True, save_figures=True, jobs=jobs, output_dir=f"o{jobs}")
+    assert digests("o1") == digests("o2")
+    assert {f"EUC_dark_crfig_{name}.png" for name in names} <= set(digests("o1"))
+
+
+def test_defaults_are_those_of_the_algorithms():
+    step, options = SlewDarkCosmicsStep(), DetectionOptions()
+    for name in ("detector", "seed_significance", "grow_significance", "seed_quality"):
+        assert getattr(step, name) == getattr(options, name)
+    assert step.grow_quality == options.grow_quality
+    for name in set(SEED) - {"gain"}:
+        assert getattr(step, name) == getattr(options.laplacian, name) == SEED[name]
+
+
+def test_preset_of_the_team_is_astroscrappy_itself(small, checkout):
+    """The same masks and images as from astroscrappy called directly, with the team's table."""
+    path = checkout / "reference_files" / "pars-slewdarkcosmicsstep-astroscrappy.asdf"
+    preset = validate(path).parameters
+    assert {**preset, "gain": preset["electrons_per_adu"]}.items() >= SEED.items()
+    result = SlewDarkCosmicsStep.call(
+        str(small.path),
+        config_file=str(path),
+        bad_pixel_mask="bad.fits",
+        offset=1024.0,
+        save_results=True,
+    )
+    for name in DETECTORS:
+        data = small.darks[name].data.astype(np.float32) - np.float32(1024)
+        bad = fits.getdata(small.bad, name) != 0
+        data[bad] = np.median(data[~bad])
+        mask, cleaned = astroscrappy.detect_cosmics(data, **SEED)
+        dq = fits.getdata(result.products["crmask.fits"], f"{name}.DQ")
+        np.testing.assert_array_equal((dq & JUMP_DET) != 0, mask & ~bad)
+        image = fits.getdata(result.products["crclean.fits"], f"{name}.SCI")
+        hit = mask & ~bad
+        np.testing.assert_allclose(image[hit], cleaned[hit] + 1024, rtol=1e-6)
+
+
+def test_shipped_parameter_files_run(small, checkout):
+    for name in ("", "-image"):
+        path = str(checkout / "reference_files" / f"pars-slewdarkcosmicsstep{name}.asdf")
+        assert len(SlewDarkCosmicsStep.call(str(small.path), config_file=path).clusters) > 0
+
+
+@pytest.mark.parametrize("detector", ["hybrid", "significance", "astroscrappy+quality"])
+def test_companions_are_used(small, in_tmp_path, detector):
+    """A master dark with a ramp in it and a huge noise at one hit change what is found."""
+    from crsteps.simulation.nisp_files import write_companion
+
+    plain = call(small, detector=detector)
+    brightest = plain.clusters[np.argmax(plain.clusters["peak"])]
+    name, y, x = brightest["detector"], int(brightest["y"] + 0.5), int(brightest["x"] + 0.5)
+    noise = {each: np.full((128, 128), 4.0, np.float32) for each in DETECTORS}
+    noise[name][y - 12 : y + 13, x - 12 : x + 13] = np.nan
+    write_companion(in_tmp_path / "noise.fits", noise)
+    write_companion(in_tmp_path / "dark.fits", dict.fromkeys(DETECTORS, np.zeros((128, 128), "f4")))
+    masked = call(small, detector=detector, noise_map="noise.fits", master_dark="dark.fits")
+    there = masked.clusters[masked.clusters["detector"] == name]
+    assert not np.any((abs(there["x"] - x) < 10) & (abs(there["y"] - y) < 10))
+    assert len(masked.clusters) > 0.5 * len(plain.clusters)
+
+
+def test_processes_load_light_modules_only():
+    code = "import sys, crsteps.slew_dark.workers_step; print(*sys.modules)"
+    output = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout
+    loaded = {name.partition(".")[0] for name in output.split()}
+    assert not loaded & {"jwst", "stpipe", "stdatamodels", "crds", "asdf", "matplotlib", "pyarrow"}
