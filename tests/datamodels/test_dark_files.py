@@ -446,7 +446,7 @@ def whole_file(tmp_path_factory):
     return path.read_bytes(), path
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 5 * 2880 + 4 * 2880), st.booleans())
 @example(2 * 2880 + 2 * 24 * 32 - 1, False)  # the last byte of the first image
 def test_truncated_files(whole_file, length, packed):
@@ -468,7 +468,7 @@ def test_truncated_files(whole_file, length, packed):
         assert "has no image of DET12" in exposure.warnings[0]
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.floats(0, 0.999))
 def test_truncated_gzipped_files(whole_file, fraction):
     whole, path = whole_file
