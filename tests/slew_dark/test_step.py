@@ -1,5 +1,6 @@
 """SlewDarkCosmicsStep on files of NISP: products, their contents, parameters, processes."""
 
+import hashlib
 import subprocess
 import sys
 
@@ -104,7 +105,8 @@ def test_headers_tell_what_was_done(saved, small):
         assert "slew_dark_cosmics: grow_significance = " in history
         assert "input EUC_dark.fits" in history
         assert "quality plane chi2 (auto: DET11.CHI2 holds" in history
-        assert history.count("(parameter, sha256 ") == 2
+        for path in (small.bad, small.truth):
+            assert hashlib.sha256(path.read_bytes()).hexdigest() in history
         assert "electrons_per_adu" in history
         assert header["CRSTATUS"] == "COMPLETE"
         assert header["CROFFSET"] == pytest.approx(1024, abs=2)

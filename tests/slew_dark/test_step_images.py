@@ -96,7 +96,7 @@ def test_what_is_not_known_is_warned_of(in_tmp_path, caplog):
         assert any(name in r.getMessage() for r in caplog.records if r.levelname == "WARNING")
 
 
-def test_parameters_come_before_the_header(image, caplog):
+def test_parameters_come_before_the_header(image):
     result = SlewDarkCosmicsStep.call(
         str(image), electrons_per_adu=4.0, integration_time=60.0, pixel_pitch=15.0, offset=100.0
     )
@@ -104,6 +104,14 @@ def test_parameters_come_before_the_header(image, caplog):
     area = (15e-4) ** 2 * dark().size
     assert result.statistics[0]["hit_rate"] == pytest.approx(2 / (60 * area))
     assert result.detectors[0].offset == 100
+
+
+def test_what_a_parameter_tells_is_not_warned_of(in_tmp_path, caplog):
+    fits.writeto("night.fits", dark())
+    SlewDarkCosmicsStep.call(
+        "night.fits", electrons_per_adu=1.0, integration_time=60.0, pixel_pitch=15.0
+    )
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
 def test_a_list_of_one_and_an_extension(in_tmp_path):

@@ -12,7 +12,6 @@ import numpy as np
 from astropy.table import Table
 from tqdm import tqdm
 
-from crsteps import __version__
 from crsteps.cosmic_rays.clusters import COLUMNS as CLUSTER_COLUMNS
 from crsteps.datamodels.cluster_tables import write_clusters_parquet, write_clusters_root
 from crsteps.datamodels.dark_products import DetectorImagesWriter, write_statistics
@@ -230,9 +229,9 @@ class Products:
     def _history(self):
         alias, exposure = self.step.class_alias, self.exposure
         # The status is that of each detector, in its header; jobs change nothing in the products.
-        _, *parameters = self.step.history()
+        title, *parameters = self.step.history()
         return [
-            f"crsteps {__version__} {alias}",
+            title.rpartition(":")[0],
             *(line for line in parameters if not line.startswith(f"{alias}: jobs = ")),
             f"{alias}: input {Path(exposure.source).name}",
             f"{alias}: quality plane {exposure.quality_kind or 'none'} ({exposure.quality_reason})",

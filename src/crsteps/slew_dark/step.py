@@ -52,7 +52,7 @@ class SlewDarkCosmicsStep(CrStep):
         extension = string(default=None)  # Extension of the image in a plain FITS file: number, NAME or NAME,version
         offset = pass(default='auto')  # Constant (ADU) in the data that is not signal; auto: median of the good pixels
         electrons_per_adu = float(min=1e-6, default=None)  # Electrons per ADU; default: from the header, else 1.95 for NISP
-        integration_time = float(min=1e-6, default=None)  # Time (s) in which charge was collected; default: from the header
+        integration_time = float(min=1e-6, default=None)  # Time (s) in which hits were gathered; default: from the header, for NISP from the reset to the last frame
         pixel_pitch = float(min=1e-3, default=None)  # Size of a pixel (micrometres); default: 18 for NISP
         n_outputs = integer(min=1, default=None)  # Outputs that share the columns; default: 32 for NISP, else 1
         seed_significance = float(min=0, default=5.0)  # Significance of pixels that begin a cosmic ray
@@ -109,7 +109,8 @@ class SlewDarkCosmicsStep(CrStep):
             quality=self.quality,
         )
         for warning in exposure.warnings:
-            log.warning(warning)
+            if not (self.integration_time and "set integration_time" in warning):
+                log.warning(warning)
         options = self._options(exposure, offset)
         tasks = self._tasks(exposure, options)
         products = Products(self, exposure, [task.detector for task in tasks])
