@@ -105,9 +105,9 @@ class SlopeExpansion:
         return SlopeExpansion(both, self.low, self.high, self.log_time)
 
 
-def expand_in_slope(function, *, low, high, log_time):
+def expand_in_slope(function, *, low, high, log_time, tolerance=_TOLERANCE):
     """
-    Expand positive functions of the slope, to a relative error of about 1e-9.
+    Expand positive functions of the slope.
 
     Parameters
     ----------
@@ -117,6 +117,9 @@ def expand_in_slope(function, *, low, high, log_time):
         Range of slopes.
     log_time : float
         Natural logarithm of a typical time of the charges over the reference time.
+    tolerance : float
+        Largest term left out, relative to the smallest value in the range; the error is some times
+        that.
 
     Returns
     -------
@@ -138,7 +141,7 @@ def expand_in_slope(function, *, low, high, log_time):
         coefficients = (2.0 / n_terms) * values.T @ polynomials
         coefficients[:, 0] /= 2
         # An error is relative to the smallest value, but none is below the rounding of the largest.
-        limit = _TOLERANCE * np.abs(values).min(axis=0) + _ROUNDING * np.abs(values).max(axis=0)
+        limit = tolerance * np.abs(values).min(axis=0) + _ROUNDING * np.abs(values).max(axis=0)
         large = np.any(np.abs(coefficients) > limit[:, np.newaxis], axis=0)
         needed = 1 + np.flatnonzero(large)[-1] if large.any() else 1
         # the terms left out are known only if there are some

@@ -1,0 +1,423 @@
+"""Fit of a power law and a dark level to the same series of darks in many pixels at once.
+
+The signal of dark i is ``y_i = a g_i(gamma) + d T_i``: linear in amplitude and dark level once the
+slope is fixed. A grid of slopes therefore needs weighted sums only, which are products of matrices
+(variable projection), and Gauss-Newton steps refine the best of them. All sums run over the darks,
+(n_darks, n_pixels), in float32; the equations of a pixel are solved in float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.polynomial import chebyshev
+
+from crsteps.persistence.slope_expansion import expand_in_slope
+
+__all__ = ["CONVERGED", "Estimate", "Series", "leave_one_out", "make_series", "solve"]
+
+_NODES = 12
+_TOLERANCE = 1e-5
+# The slope of a pixel without persistence is unknown; a step must still be finite. This is the
+# weight of "as it was", for a standard deviation of 10.
+_RIDGE = 0.01
+_LONGEST_STEP = 0.5
+_FIELDS = ("amplitude", "dark", "gamma", "covariance", "chi2", "decrement")
+# A dark level that is given exactly is held by this many times what the series knows of it.
+_EXACT = 1e7
+
+CONVERGED = 0.05
+"""Decrement below which the fit of a pixel has converged."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """
+    The series of darks, in units in which the mean integration time is 1.
+
+    Attributes
+    ----------
+    low, high : float
+        Range of slopes.
+    unit : float
+        Mean integration time in s.
+    reference_time : float
+        Seconds after the stimulus to which amplitudes belong.
+    exposure : ndarray
+        Integration time of each dark, float32, (n_darks,).
+    shape : ndarray
+        Chebyshev coefficients of the signals of the darks and, after them, of their derivatives
+        with respect to the slope, float32, (2 n_darks, n_terms).
+    nodes : ndarray
+        Slopes of the grid, descending, float64, (n_nodes,).
+    signals : ndarray
+        Signals at the nodes, float32, (n_nodes, n_darks).
+    photon_noise : float
+        Variance per e- of signal.
+    """
+
+    low: float
+    high: float
+    unit: float
+    reference_time: float
+    exposure: np.ndarray
+    shape: np.ndarray
+    nodes: np.ndarray
+    signals: np.ndarray
+    photon_noise: float
+
+
+@dataclass
+class Estimate:
+    """
+    Parameters of some pixels and how well they fit, (n,).
+
+    Attributes
+    ----------
+    amplitude, dark, gamma : ndarray
+        Amplitude and dark level in e- per mean integration time, and slope.
+    covariance : ndarray
+        Covariances (aa, dd, gg, ad, ag, dg) of them, (6, n).
+    chi2 : ndarray
+        Sum of squares of the residuals over their errors.
+    decrement : ndarray
+        By how much the last step lowered chi2; small where the fit has converged.
+    """
+
+    amplitude: np.ndarray
+    dark: np.ndarray
+    gamma: np.ndarray
+    covariance: np.ndarray
+    chi2: np.ndarray
+    decrement: np.ndarray
+
+    def at(self, where):
+        """
+        Estimates of some pixels.
+
+        Parameters
+        ----------
+        where : ndarray of int
+            The pixels.
+
+        Returns
+        -------
+        estimate : Estimate
+            A copy.
+        """
+        return Estimate(*(getattr(self, name)[..., where] for name in _FIELDS))
+
+    def updated(self, where, other):
+        """
+        Replace the values of some pixels, in place.
+
+        Parameters
+        ----------
+        where : ndarray of int
+            The pixels.
+        other : Estimate
+            Their new values.
+
+        Returns
+        -------
+        estimate : Estimate
+            This estimate.
+        """
+        for name in _FIELDS:
+            getattr(self, name)[..., where] = getattr(other, name)
+        return self
+
+
+def make_series(times, *, gamma_range, photon_noise):
+    """
+    Prepare the functions of the slope that a series of darks needs.
+
+    Parameters
+    ----------
+    times : crsteps.persistence.dark_series.DarkTimes
+        When the darks were taken.
+    gamma_range : tuple of float
+        Smallest and largest slope.
+    photon_noise : float
+        Variance per e- of signal.
+
+    Returns
+    -------
+    series : Series
+        The functions, at the geometric centre of the series as reference time.
+    """
+    low, high = gamma_range
+    reference_time = times.centre
+    exposure = times.integration_times
+    unit = float(exposure.mean())
+
+    def function(slopes):
+        return times.unit_signals(slopes[:, 0], reference_time=reference_time) / unit
+
+    expansion = expand_in_slope(function, low=low, high=high, log_time=0.0, tolerance=_TOLERANCE)
+    nodes = (high + low) / 2 - (high - low) / 2 * chebyshev.chebpts1(_NODES)
+    return Series(
+        low=low,
+        high=high,
+        unit=unit,
+        reference_time=reference_time,
+        exposure=(exposure / unit).astype(np.float32),
+        shape=expansion.with_derivative().coefficients.astype(np.float32),
+        nodes=nodes,
+        signals=function(nodes[:, np.newaxis]).astype(np.float32),
+        photon_noise=photon_noise,
+    )
+
+
+def solve(series, y, variance, *, usable=None, prior=None, dark_precision=0.0, max_steps=12):
+    """
+    Fit amplitude, dark level and slope in every pixel.
+
+    Parameters
+    ----------
+    series : Series
+        The series.
+    y : ndarray
+        Signals in e-, less that of the given dark level, float32, (n_darks, n); finite.
+    variance : ndarray
+        Variance of each signal without photon noise in e-**2, float32, (n_darks, n) or
+        (n_darks, 1).
+    usable : ndarray, optional
+        Whether a signal counts, bool, (n_darks, n); all if None.
+    prior : tuple of ndarray, optional
+        Expected slope and its precision (inverse variance), each (n,).
+    dark_precision : float or ndarray
+        Inverse variance of the given dark level in the units of the fit; 0 for a free dark level,
+        infinite for one that is exact.
+    max_steps : int
+        Most Gauss-Newton steps, at least 2; pixels that have converged take 2.
+
+    Returns
+    -------
+    estimate : Estimate
+        The parameters, covariance and chi2.
+    """
+    weights = 1.0 / variance
+    if usable is not None:
+        weights = weights * usable
+    theta = _search(series, y, weights, prior, dark_precision)
+    estimate = _step(series, y, variance, usable, theta, prior, dark_precision)
+    todo = slice(None)
+    for _ in range(max_steps - 1):
+        parts = [_columns(part, todo) for part in (y, variance, usable)]
+        theta = tuple(part[todo] for part in (estimate.amplitude, estimate.dark, estimate.gamma))
+        some = None if prior is None else tuple(part[todo] for part in prior)
+        again = _step(series, *parts, theta, some, _columns(dark_precision, todo))
+        estimate = again if isinstance(todo, slice) else estimate.updated(todo, again)
+        todo = np.flatnonzero(estimate.decrement > CONVERGED)
+        if not todo.size:
+            break
+    return estimate
+
+
+def leave_one_out(series, y, variance, estimate, *, usable):
+    """
+    Residual of each dark from the fit to the others, in units of its standard deviation.
+
+    Parameters
+    ----------
+    series, y, variance : Series, ndarray, ndarray
+        As for `solve`.
+    estimate : Estimate
+        The fit to all usable darks.
+    usable : ndarray
+        Whether a signal counts, bool, (n_darks, n).
+
+    Returns
+    -------
+    residuals : ndarray
+        Residuals to first order in the parameters, float32, (n_darks, n); 0 where unusable.
+    """
+    g, dg = np.split(_signals(series, estimate.gamma), 2)
+    dg *= estimate.amplitude.astype(np.float32)
+    t = series.exposure[:, np.newaxis]
+    model = _model(series, g, estimate.amplitude, estimate.dark)
+    residual = y - model
+    weights = _weights(series, model, variance, usable)
+    c_aa, c_dd, c_gg, c_ad, c_ag, c_dg = estimate.covariance.astype(np.float32)
+    leverage = g * (c_aa * g + 2 * (c_ad * t + c_ag * dg)) + t * (c_dd * t + 2 * c_dg * dg)
+    leverage += c_gg * dg**2
+    free = np.maximum(1.0 - weights * leverage, np.float32(1e-3))
+    return np.sqrt(weights / free) * residual
+
+
+def _search(series, y, weights, prior, dark_precision):
+    """Best amplitude, dark level and slope on a grid of slopes, refined by parabolas."""
+    g, t = series.signals, series.exposure[np.newaxis]
+    sums = np.concatenate([g, t]) @ (weights * y)
+    amplitude, s_ty = sums[:-1], sums[-1]
+    s_gt = (g * t) @ weights
+    s_tt = ((t * t) @ weights)[0]
+    s_tt = np.maximum(s_tt + _finite_precision(dark_precision, s_tt), 1e-30).astype(np.float32)
+    ratio = s_gt / s_tt
+    norm = np.maximum((g * g) @ weights - ratio * s_gt, np.float32(1e-30))
+    amplitude -= ratio * s_ty
+    gain = amplitude * amplitude
+    gain /= norm
+    amplitude /= norm
+    if prior is not None:
+        # positive everywhere, as `_largest` needs it
+        expected, precision = (part.astype(np.float32) for part in prior)
+        distance = (series.nodes.astype(np.float32)[:, np.newaxis] - expected) ** 2
+        gain += precision * (np.float32((series.high - series.low) ** 2) - distance)
+    best = np.clip(_largest(gain), 1, _NODES - 2)
+
+    # The nodes are evenly spaced in the angle whose cosine is the scaled slope.
+    flat = best * best.size + np.arange(best.size)
+    below, here, above = (gain.ravel().take(flat + i * best.size) for i in (-1, 0, 1))
+    curvature = np.minimum(below + above - 2 * here, np.float32(-1e-30))
+    shift = np.clip(np.float32(0.5) * (below - above) / curvature, -1.5, 1.5)
+    angle = np.float32(np.pi / _NODES) * (best.astype(np.float32) + np.float32(0.5) + shift)
+    gamma = (series.high + series.low) / 2 + (series.high - series.low) / 2 * np.cos(angle)
+    below, here, above = (amplitude.ravel().take(flat + i * best.size) for i in (-1, 0, 1))
+    a = here + shift * (0.5 * (above - below) + shift * (0.5 * (above + below) - here))
+    s_gt = s_gt[best, 0] if s_gt.shape[1] == 1 else s_gt.ravel().take(flat)
+    return (
+        a.astype(np.float64),
+        ((s_ty - a * s_gt) / s_tt).astype(np.float64),
+        gamma.astype(np.float64),
+    )
+
+
+def _step(series, y, variance, usable, theta, prior, dark_precision):
+    """One Gauss-Newton step, and the covariance where it starts."""
+    amplitude, dark, gamma = theta
+    g, dg = np.split(_signals(series, gamma), 2)
+    model = _model(series, g, amplitude, dark)
+    residual = y - model
+    weights = _weights(series, model, variance, usable)
+    exposure = series.exposure
+    scratch = weights * g
+    aa, ag, ad = _dot(scratch, g), _dot(scratch, dg), exposure @ scratch
+    np.multiply(weights, dg, out=scratch)
+    gg, gd = _dot(scratch, dg), exposure @ scratch
+    dd = (exposure * exposure) @ weights
+    np.multiply(weights, residual, out=scratch)
+    gradient = [_dot(g, scratch), exposure @ scratch, _dot(dg, scratch)]
+    chi2 = _dot(residual, scratch)
+
+    # the derivatives with respect to the slope have been those for an amplitude of 1
+    normal = [part.astype(np.float64) for part in (aa, dd, gg, ad, ag, gd)]
+    gradient = [part.astype(np.float64) for part in gradient]
+    normal[2] *= amplitude**2
+    for part in (normal[4], normal[5], gradient[2]):
+        part *= amplitude
+    if prior is not None:
+        expected, precision = prior
+        normal[2] += precision
+        gradient[2] -= precision * (gamma - expected)
+    if np.any(dark_precision):
+        dark_precision = _finite_precision(dark_precision, normal[1])
+        normal[1] += dark_precision
+        gradient[1] -= dark_precision * dark
+    return _solve_normal(series, theta, normal, gradient, chi2.astype(np.float64))
+
+
+def _model(series, g, amplitude, dark):
+    """Signals of all darks, float32."""
+    model = g * amplitude.astype(np.float32)
+    model += series.exposure[:, np.newaxis] * dark.astype(np.float32)
+    return model
+
+
+def _weights(series, model, variance, usable):
+    """Inverse variance of every signal, for a model that is overwritten."""
+    np.maximum(model, 0.0, out=model)
+    if series.photon_noise != 1.0:
+        model *= series.photon_noise
+    model += variance
+    np.divide(1.0, model, out=model)
+    if usable is not None:
+        model *= usable
+    return model
+
+
+def _finite_precision(precision, from_darks):
+    """Precision of the given dark level, that of an exact one high but finite."""
+    return np.where(np.isinf(precision), _EXACT * from_darks, precision)
+
+
+def _solve_normal(series, theta, normal, gradient, chi2):
+    """Solve the normal equations of every pixel and go there, within the range of slopes."""
+    amplitude, dark, gamma = theta
+    aa, dd, gg, ad, ag, dg = normal
+    g_a, g_d, g_g = gradient
+    covariance = _inverse(aa, dd, gg + _RIDGE, ad, ag, dg)
+    step = _times(covariance, gradient)
+    new = np.clip(gamma + np.clip(step[2], -_LONGEST_STEP, _LONGEST_STEP), series.low, series.high)
+    # Where the slope cannot go all the way, amplitude and dark level are the best for its step.
+    held = np.abs(new - gamma - step[2]) > 1e-12
+    step[2] = new - gamma
+    if held.any():
+        determinant = np.maximum(aa * dd - ad**2, 1e-300)
+        r_a, r_d = g_a - ag * step[2], g_d - dg * step[2]
+        step[0] = np.where(held, (dd * r_a - ad * r_d) / determinant, step[0])
+        step[1] = np.where(held, (aa * r_d - ad * r_a) / determinant, step[1])
+    decrement = step[0] * g_a + step[1] * g_d + step[2] * g_g
+    return Estimate(
+        amplitude + step[0],
+        dark + step[1],
+        new,
+        np.array(covariance),
+        chi2 - decrement,
+        np.abs(decrement),
+    )
+
+
+def _signals(series, gamma):
+    """Signals of all darks and, after them, their derivatives at the slope of each pixel."""
+    scale = 2.0 / (series.high - series.low)
+    x = ((gamma - (series.high + series.low) / 2) * scale).astype(np.float32)
+    basis = np.empty((series.shape.shape[1], x.size), np.float32)
+    basis[0] = 1
+    basis[1] = x
+    twice = 2 * x
+    for term in range(2, len(basis)):
+        np.multiply(twice, basis[term - 1], out=basis[term])
+        basis[term] -= basis[term - 2]
+    return series.shape @ basis
+
+
+def _inverse(aa, dd, gg, ad, ag, dg):
+    """Inverse of a symmetric 3x3 matrix in each pixel, as (aa, dd, gg, ad, ag, dg)."""
+    c_aa, c_ad, c_ag = dd * gg - dg * dg, ag * dg - ad * gg, ad * dg - ag * dd
+    determinant = aa * c_aa + ad * c_ad + ag * c_ag
+    scale = 1.0 / np.where(determinant > 0, determinant, np.inf)
+    parts = (c_aa, aa * gg - ag * ag, aa * dd - ad * ad, c_ad, c_ag, ad * ag - aa * dg)
+    return [part * scale for part in parts]
+
+
+def _times(covariance, vector):
+    """Product of a symmetric 3x3 matrix and a vector in each pixel."""
+    aa, dd, gg, ad, ag, dg = covariance
+    a, d, g = vector
+    return [aa * a + ad * d + ag * g, ad * a + dd * d + dg * g, ag * a + dg * d + gg * g]
+
+
+def _largest(values):
+    """Row of the largest value in each column; all positive, float32."""
+    # The bits of positive floats are ordered like integers; the last ones make room for the row.
+    bits = values.view(np.int32)
+    rows = np.int32(len(values).bit_length())
+    mask = np.int32((1 << rows) - 1)
+    packed = bits & ~mask
+    packed |= np.arange(len(values), dtype=np.int32)[:, np.newaxis]
+    return packed.max(axis=0) & mask
+
+
+def _dot(first, second):
+    """Sum over the darks of the product."""
+    return np.einsum("ij,ij->j", first, second)
+
+
+def _columns(values, chosen):
+    """Values of some pixels; what is the same for all pixels stays."""
+    if values is None or np.ndim(values) == 0 or np.shape(values)[-1] == 1:
+        return values
+    return values[..., chosen]

@@ -1,0 +1,235 @@
+"""All pixels of a series of darks through the fit, block by block, and the cosmic rays in them.
+
+Most pixels have nothing to leave out and share their first weights, which makes them quick. Pixels
+with missing darks, pixels that have not converged and pixels that fit so badly that a dark may be
+hit are collected, and gone through a second time with weights of their own. Of a hit pixel the
+worst dark is left out, as judged by its residual from the fit to the others, until none is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import chi2 as chi2_distribution
+
+from crsteps.persistence.fit_kernel import CONVERGED, Estimate, leave_one_out, solve
+
+__all__ = ["DarkData", "PixelFits", "fit_pixels"]
+
+_BLOCK = 4096
+_SECOND_BLOCK = 8192
+# A hit is looked for unless the other darks would fit better than this fraction of pixels does.
+_GOOD_FIT = 0.01
+
+
+@dataclass(frozen=True)
+class DarkData:
+    """
+    Signals of a series of darks, pixels in a row.
+
+    Attributes
+    ----------
+    signals : ndarray
+        Signals in e-, (n_darks, n_pixels), of any float type.
+    flagged : ndarray or None
+        Signals not to be used, bool, (n_darks, n_pixels).
+    variance : ndarray
+        Variance without photon noise in e-**2, (n_darks, n_pixels) or (n_darks, 1).
+    master : ndarray or None
+        Given dark level in e- per unit of time of the fit, (n_pixels,).
+    master_precision : float or ndarray
+        Its inverse variance, infinite for exact; 0 without a given level.
+    """
+
+    signals: np.ndarray
+    flagged: np.ndarray | None
+    variance: np.ndarray
+    master: np.ndarray | None = None
+    master_precision: float | np.ndarray = 0.0
+
+    @property
+    def n_pixels(self) -> int:
+        """Number of pixels."""
+        return self.signals.shape[1]
+
+    def select(self, where):
+        """
+        Signals of some pixels.
+
+        Parameters
+        ----------
+        where : ndarray of int or slice
+            The pixels.
+
+        Returns
+        -------
+        data : DarkData
+            Their signals, copied.
+        """
+
+        def of(values):
+            pixels = values is not None and np.ndim(values) and np.shape(values)[-1] > 1
+            return values[..., where] if pixels else values
+
+        return DarkData(
+            np.ascontiguousarray(self.signals[:, where]),
+            of(self.flagged),
+            of(self.variance),
+            of(self.master),
+            of(self.master_precision),
+        )
+
+
+@dataclass(frozen=True)
+class PixelFits:
+    """
+    Fits of many pixels.
+
+    Attributes
+    ----------
+    estimate : Estimate
+        Parameters, covariance and chi2 in float32; NaN for pixels with too few darks.
+    n_points : ndarray
+        Number of darks used, int16, (n_pixels,).
+    excluded : ndarray
+        Dark and pixel of every signal that was left out as hit, int32, (n_excluded, 2).
+    """
+
+    estimate: Estimate
+    n_points: np.ndarray
+    excluded: np.ndarray
+
+
+def fit_pixels(series, data, *, fewest, prior=None, hit_threshold=5.0, max_hits=5, max_steps=12):
+    """
+    Fit every pixel of a series of darks.
+
+    Parameters
+    ----------
+    series : crsteps.persistence.fit_kernel.Series
+        The series.
+    data : DarkData
+        The signals.
+    fewest : int
+        Fewest darks that are fitted.
+    prior : tuple of ndarray, optional
+        Expected slope and its precision, each (n_pixels,).
+    hit_threshold : float
+        Standard deviations above the fit to the others at which a dark counts as hit.
+    max_hits : int
+        Most darks left out of a pixel; 0 to look for none.
+    max_steps : int
+        Most Gauss-Newton steps.
+
+    Returns
+    -------
+    fits : PixelFits
+        Parameters of all pixels.
+    """
+    n_darks, n_pixels = data.signals.shape
+    result = _empty(n_pixels)
+    n_points = np.full(n_pixels, n_darks, np.int16)
+    limits = _chi2_limits(n_darks, fewest, hit_threshold)
+    again = []
+    for start in range(0, n_pixels, _BLOCK):
+        block = slice(start, min(start + _BLOCK, n_pixels))
+        y, variance, usable, precision, some = _load(series, data, block, prior)
+        if usable is None:
+            estimate = solve(series, y, variance, prior=some, dark_precision=precision, max_steps=2)
+            result.updated(block, estimate)
+            bad = (estimate.decrement > CONVERGED) | (estimate.chi2 > limits[n_darks])
+            again.append(start + np.flatnonzero(bad))
+        else:
+            again.append(np.arange(block.start, block.stop))
+    again = np.concatenate(again) if again else np.zeros(0, int)
+    options = (fewest, hit_threshold, max_hits, max_steps)
+    excluded = []
+    for start in range(0, again.size, _SECOND_BLOCK):
+        pixels = again[start : start + _SECOND_BLOCK]
+        parts = _load(series, data, pixels, prior)
+        estimate, points, hits = _fit_without_hits(series, *parts, limits, *options)
+        result.updated(pixels, estimate)
+        n_points[pixels] = points
+        dark, column = np.nonzero(hits)
+        excluded.append(np.stack([dark, pixels[column]], axis=1))
+    excluded = np.concatenate([np.zeros((0, 2), int), *excluded]).astype(np.int32)
+    return PixelFits(result, n_points, excluded)
+
+
+def _load(series, data, where, prior):
+    """Signals less the given dark level, variance, what is usable, precision and prior."""
+    part = data.select(where)
+    y, variance = part.signals.astype(np.float32, copy=False), part.variance
+    usable = None
+    if part.flagged is not None or not np.isfinite(y.sum()):
+        usable = np.isfinite(y) & np.isfinite(variance)
+        if part.flagged is not None:
+            usable &= ~part.flagged
+        usable = None if usable.all() else usable
+    if part.master is not None:
+        given = series.exposure[:, np.newaxis] * part.master.astype(np.float32)
+        y = y - given
+        variance = variance + series.photon_noise * np.maximum(given, 0)
+    if usable is not None:
+        y, variance = np.where(usable, y, 0), np.where(usable, variance, 1)
+        if part.master is not None:
+            usable &= np.isfinite(part.master)
+            y, variance = np.where(usable, y, 0), np.where(usable, variance, 1)
+    some = None if prior is None else tuple(values[where] for values in prior)
+    return y, variance.astype(np.float32, copy=False), usable, part.master_precision, some
+
+
+def _fit_without_hits(
+    series, y, variance, usable, precision, prior, limits, fewest, threshold, max_hits, max_steps
+):
+    """Fit pixels, leaving out their worst dark as long as it is hit."""
+    given = np.ones(y.shape, bool) if usable is None else usable
+    used = given.copy()
+    estimate = _empty(y.shape[1])
+    todo = np.flatnonzero(used.sum(axis=0) >= fewest)
+    for turn in range(max_hits + 1):
+        if not todo.size:
+            break
+        parts = (y[:, todo], variance if variance.shape[1] == 1 else variance[:, todo])
+        mine = used[:, todo]
+        new = solve(
+            series,
+            *parts,
+            usable=mine,
+            prior=None if prior is None else tuple(values[todo] for values in prior),
+            dark_precision=precision[todo] if np.ndim(precision) else precision,
+            max_steps=max_steps,
+        )
+        estimate.updated(todo, new)
+        points = mine.sum(axis=0)
+        suspect = np.flatnonzero((new.chi2 > limits[points]) & (points > fewest))
+        if turn == max_hits or not suspect.size:
+            break
+        parts = [_of(part, suspect) for part in parts]
+        residuals = leave_one_out(series, *parts, new.at(suspect), usable=mine[:, suspect])
+        worst = residuals.argmax(axis=0)
+        hit = residuals[worst, np.arange(worst.size)] > threshold
+        todo = todo[suspect[hit]]
+        used[worst[hit], todo] = False
+    return estimate, used.sum(axis=0), given & ~used
+
+
+def _of(values, where):
+    return values if values.shape[-1] == 1 else values[..., where]
+
+
+def _chi2_limits(n_darks, fewest, threshold):
+    """Value of chi2, by number of darks, above which one of them may be hit."""
+    points = np.arange(n_darks + 1)
+    freedom = np.maximum(points - fewest, 1)  # of the fit to all but one
+    limits = chi2_distribution.ppf(_GOOD_FIT, freedom) + threshold**2
+    return limits
+
+
+def _empty(n_pixels):
+    """Estimates of pixels that have not been fitted."""
+    images = np.full((5, n_pixels), np.nan, np.float32)
+    covariance = np.full((6, n_pixels), np.nan, np.float32)
+    a, d, g, chi2, decrement = images
+    return Estimate(a, d, g, covariance, chi2, decrement)
