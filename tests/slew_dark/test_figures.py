@@ -209,6 +209,23 @@ def test_large_detectors_are_drawn_in_blocks_that_keep_single_hits():
     assert "mean of 3 × 3 pixels [ADU], zscale" in [axes.get_xlabel() for axes in figure.axes]
 
 
+def test_panels_of_wide_images_stand_one_above_the_other(dark):
+    wide = {n: v.T if isinstance(v, np.ndarray) else v for n, v in dark.items()}
+    wide = {
+        n: np.concatenate([v, v], axis=1) if isinstance(v, np.ndarray) else v
+        for n, v in wide.items()
+    }
+    figure = Figure()
+    plot_detector(figure, **wide, box_size=50)
+    shown = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
+    original, mask = shown["original"], shown["mask: 40 pixels (0.03%)"]
+    assert original.get_subplotspec().colspan == mask.get_subplotspec().colspan
+    assert original.get_subplotspec().rowspan.start < mask.get_subplotspec().rowspan.start
+    assert (mask.get_xlim(), mask.get_ylim()) == ((-0.5, 599.5), (-0.5, 199.5))
+    assert (original.get_ylabel(), original.get_xlabel()) == ("y [pixel]", "")
+    assert (mask.get_ylabel(), mask.get_xlabel()) == ("y [pixel]", "x [pixel]")
+
+
 @pytest.mark.parametrize("what", ["all bad", "all NaN", "constant", "no hits", "level NaN"])
 def test_degenerate_detectors_give_a_figure(dark, tmp_path, what):
     if what == "all bad":

@@ -113,14 +113,17 @@ def test_cutouts_are_squares_around_their_cluster(clusters):
     assert corner.mask[4, 4]
 
 
-def test_cutouts_stop_at_the_edge_and_do_not_show_bad_pixels(clusters):
+def test_cutouts_show_neither_bad_pixels_nor_anything_beyond_the_edge(clusters):
     signal, found, usable = clusters
     cutouts = cut_clusters(
         signal, found.labels, found.columns, detector="DET12", usable=usable, margin=20
     )
     (beside_bad,) = [c for c in cutouts if (c.x, c.y) == (70, 50)]
-    assert beside_bad.signal.shape == (30, 30)  # rows 30 to 59, columns 50 to 79
-    assert np.isnan(beside_bad.signal[21, 20])
+    assert beside_bad.signal.shape == (41, 41)  # of which rows 30 to 59, columns 50 to 79 exist
+    hidden = np.ones((41, 41), bool)
+    hidden[:30, :30] = False
+    hidden[21, 20] = True
+    np.testing.assert_array_equal(np.isnan(beside_bad.signal), hidden)
     assert beside_bad.mask[20, 20]
     assert beside_bad.rank == np.inf
 

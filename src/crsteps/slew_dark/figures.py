@@ -22,6 +22,8 @@ _CLASS_COLOURS = {CLEAN: "white", REFERENCE: _REFERENCE, BAD: _BAD, HIT: _HIT}
 # Panels of a row, and what is below each: a colour bar common to both images, and a legend.
 _PANELS, _BELOW = ("original", "cleaned", "mask"), ("bar", "bar", "legend")
 _NAMES = {*_PANELS, *_BELOW}
+# Figures of a detector [inch]; panels of images that are wide stand one above the other.
+_SIZE, _WIDE_SIZE = (13.5, 10.6), (14.0, 9.6)
 _SHAPES = ("point", "track", "worm", "blob")
 _DPI = 150
 # Pixels along a side of a whole detector in its own figure: no more can be seen.
@@ -68,22 +70,24 @@ def plot_detector(
     Notes
     -----
     A pixel of the whole image is the mean of several, and the highest class of them in the mask.
-    Both images of a row have the limits that the zscale algorithm gives for the original.
+    Original and cleaned image have the limits that the zscale algorithm gives for the original.
     """
-    figure, save = _figure(target, (13.5, 10.6))
+    ny, nx = hits.shape
+    wide = nx > 2 * ny
+    figure, save = _figure(target, _WIDE_SIZE if wide else _SIZE)
     classes = pixel_classes(hits, usable=usable, reference=reference)
     level = np.float32(np.nan_to_num(level))
     images = [np.where(usable, image, np.float32(np.nan)) - level for image in (original, cleaned)]
-    places = figure.subplot_mosaic(
-        [[f"{name}{row}" for name in names] for row in "01" for names in (_PANELS, _BELOW)],
-        height_ratios=[1, 0.028, 1, 0.028],
-    )
+    places = _arrange(figure, wide=wide, aspect=nx / ny)
     box = busiest_box(hits, box_size)
-    block = max(1, -(-max(hits.shape) // _SHOWN))
-    whole = tuple(slice(0, length) for length in hits.shape)
-    for row, window, step in (("0", whole, block), ("1", box, 1)):
+    block = max(1, -(-max(ny, nx) // _SHOWN))
+    for part, window, step in (("0", (slice(ny), slice(nx)), block), ("1", box, 1)):
         panels = [reduce_blocks(image[window], step) for image in (*images, classes)]
-        _draw_row(figure, {name: places[name + row] for name in _NAMES}, panels, window, step, unit)
+        own = {name: places[name + part] for name in _NAMES}
+        _draw_part(figure, own, panels, window, step, unit)
+        for name in _PANELS[:-1] if wide else _PANELS[1:]:
+            own[name].tick_params(labelbottom=not wide, labelleft=wide)
+            own[name].set(**{"xlabel" if wide else "ylabel": ""})
     for name in _PANELS:
         places[f"{name}0"].set_title(name, fontsize=14)
         _draw_box(places[f"{name}0"], box)
@@ -94,25 +98,36 @@ def plot_detector(
     save()
 
 
-def _draw_row(figure, row, panels, window, step, unit):
+def _arrange(figure, *, wide, aspect):
+    """Axes of the whole image ("original0" and so on) and of its part ("original1")."""
+    if wide:
+        rows = [[f"{name}0", f"{name}1"] for name in (*_PANELS, "bar", "legend")]
+        ratios = {"height_ratios": [1, 1, 1, 0.06, 0.06], "width_ratios": [min(aspect, 5), 1]}
+    else:
+        rows = [[f"{name}{part}" for name in names] for part in "01" for names in (_PANELS, _BELOW)]
+        ratios = {"height_ratios": [1, 0.028, 1, 0.028]}
+    return figure.subplot_mosaic(rows, **ratios)
+
+
+def _draw_part(figure, places, panels, window, step, unit):
     """Two images of one stretch with their colour bar, and the classes."""
     low, high = zscale_limits(panels[0])
-    y, x = (part.start - 0.5 for part in window)
+    y, x = ((part.start or 0) - 0.5 for part in window)
     ny, nx = panels[0].shape
     extent = (x, x + nx * step, y, y + ny * step)
+    grey = {"cmap": _colour_map("gray"), "vmin": low, "vmax": high}
     for name, image in zip(_PANELS, panels, strict=True):
-        style = {"cmap": _colour_map("gray"), "vmin": low, "vmax": high}
-        axes = row[name]
-        axes.imshow(
-            image, origin="lower", extent=extent, **_class_style() if name == "mask" else style
+        style = _class_style() if name == "mask" else grey
+        places[name].imshow(image, origin="lower", extent=extent, **style)
+        places[name].set(
+            xlabel="x [pixel]",
+            ylabel="y [pixel]",
+            # Blocks at the upper ends may be incomplete.
+            xlim=(x, window[1].stop - 0.5),
+            ylim=(y, window[0].stop - 0.5),
         )
-        axes.set_xlabel("x [pixel]")
-        # Blocks at the upper ends may be incomplete.
-        axes.set(xlim=(x, window[1].stop - 0.5), ylim=(y, window[0].stop - 0.5))
-        axes.tick_params(labelleft=name == "original")
-    row["original"].set_ylabel("y [pixel]")
-    _stretch_bar(figure, row["bar"], (low, high), step, unit)
-    row["legend"].set_axis_off()
+    _stretch_bar(figure, places["bar"], (low, high), step, unit)
+    places["legend"].set_axis_off()
 
 
 def _draw_box(axes, box):
@@ -127,6 +142,7 @@ def _draw_box(axes, box):
                 columns.stop - columns.start,
                 rows.stop - rows.start,
                 fill=False,
+                clip_on=False,
                 edgecolor=colour,
                 linewidth=width,
             )
@@ -305,7 +321,7 @@ def plot_gallery(target, cutouts, *, n_typical=4, n_largest=4, unit="ADU", title
     figure.legend(
         handles=[
             Patch(facecolor="0.5", edgecolor=_HIT, label="pixels of the cluster"),
-            Patch(facecolor=_BAD, label="not usable"),
+            Patch(facecolor=_BAD, label="not usable, or no pixel"),
         ],
         loc="outside lower right",
         ncols=2,

@@ -63,9 +63,9 @@ class ClusterCutout:
     rank : float
         Distance from the typical cluster of the class on this detector, of the logarithms of size
         and total intensity; infinite where the cluster touches an edge or a bad pixel.
-    signal : ndarray of float32, shape (n, m)
-        Signal above the background, data units; NaN where not usable.
-    mask : ndarray of bool, shape (n, m)
+    signal : ndarray of float32, shape (n, n)
+        Signal above the background, data units; NaN where not usable, or beyond the image.
+    mask : ndarray of bool, shape (n, n)
         Pixels of the cluster.
     """
 
@@ -252,7 +252,7 @@ def cut_clusters(signal, labels, columns, *, detector, usable, per_class=6, marg
     Returns
     -------
     list of ClusterCutout
-        Squares where the detector's edges allow.
+        The clusters, the largest of each class first.
     """
     cutouts = []
     rank = _typical_rank(columns)
@@ -262,7 +262,11 @@ def cut_clusters(signal, labels, columns, *, detector, usable, per_class=6, marg
         by_size = members[np.lexsort(size[::-1])[::-1]]
         by_rank = members[np.argsort(rank[members], kind="stable")]
         for i in dict.fromkeys([*by_size[:per_class], *by_rank[:per_class]]):
-            window = _window(columns, i, margin, signal.shape)
+            window, place, side = _square(columns, i, margin, signal.shape)
+            around = np.full((side, side), np.nan, np.float32)
+            around[place] = np.where(usable[window], signal[window], np.nan)
+            mask = np.zeros((side, side), bool)
+            mask[place] = labels[window] == columns["cluster"][i]
             cutouts.append(
                 ClusterCutout(
                     detector=detector,
@@ -272,8 +276,8 @@ def cut_clusters(signal, labels, columns, *, detector, usable, per_class=6, marg
                     n_pixels=int(columns["n_pixels"][i]),
                     total=float(columns["total"][i]),
                     rank=float(rank[i]),
-                    signal=np.where(usable[window], signal[window], np.float32(np.nan)),
-                    mask=labels[window] == columns["cluster"][i],
+                    signal=around,
+                    mask=mask,
                 )
             )
     return cutouts
@@ -290,16 +294,21 @@ def _typical_rank(columns):
     return rank
 
 
-def _window(columns, i, margin, shape):
-    """Square around the bounding box of a cluster, as far as there are pixels."""
+def _square(columns, i, margin, shape):
+    """Pixels of the image around a cluster, where they are in a square, and its side."""
     low = np.array([columns["y_min"][i], columns["x_min"][i]], dtype=int)
     high = np.array([columns["y_max"][i], columns["x_max"][i]], dtype=int)
     side = max(high - low) + 1 + 2 * margin
     first = (low + high + 1 - side) // 2
-    return tuple(
+    window = tuple(
         slice(max(start, 0), min(start + side, length))
         for start, length in zip(first, shape, strict=True)
     )
+    place = tuple(
+        slice(part.start - start, part.stop - start)
+        for part, start in zip(window, first, strict=True)
+    )
+    return window, place, side
 
 
 def busiest_box(hits, size):
