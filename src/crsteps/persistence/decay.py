@@ -167,18 +167,49 @@ class PersistenceModel:
             The pixels that are worth remembering.
         """
         fluence = np.asarray(fluence)
-        shape = fluence.shape
-        affected = np.flatnonzero(fluence.ravel() > 0)
-        charge = np.minimum(fluence.ravel()[affected], self.saturation_level)
+        lit = np.flatnonzero(fluence.ravel() > 0)
+        return self.decay_of_pixels(
+            lit,
+            fluence.ravel()[lit],
+            shape=fluence.shape,
+            end=end,
+            channels=channels,
+            exposure_time=exposure_time,
+            earliest=earliest,
+        )
+
+    def decay_of_pixels(
+        self, pixels, fluence, *, shape, end, channels=None, exposure_time=None, earliest=_EARLIEST
+    ):
+        """
+        Persistence that a stimulus leaves in some pixels, at a cost in proportion to their number.
+
+        Parameters
+        ----------
+        pixels : ndarray of int
+            Flat index of each pixel, ascending, (n,).
+        fluence : ndarray
+            Charge of these pixels at the end of the stimulus in e-, (n,).
+        shape : tuple of int
+            Shape of the image, (ny, nx).
+        end, channels, exposure_time, earliest : float or array_like
+            As for `decay`.
+
+        Returns
+        -------
+        decay : Decay
+            Those of the pixels that are worth remembering.
+        """
+        charge = np.minimum(fluence, self.saturation_level)
         amplitude, gamma = self.curve(charge.astype(np.float32), exposure_time=exposure_time)
 
         def of_pixels(value):
-            return pixel_values(value, shape=shape, pixels=affected, channels=channels)
+            return pixel_values(value, shape=shape, pixels=pixels, channels=channels)
 
         scale = of_pixels(self.amplitude_scale)
         variance, variance_gamma, cross = (of_pixels(part) for part in self.covariance)
         decay = Decay(
-            pixels=affected,
+            pixels=pixels,
             amplitude=(amplitude * scale).astype(np.float32),
             gamma=(gamma + of_pixels(self.gamma_offset)).astype(np.float32),
             covariance=Covariance(amplitude**2 * variance, variance_gamma, amplitude * cross),
@@ -225,12 +256,19 @@ def pixel_values(value, *, shape, pixels=None, channels=None):
             f"values of shape {value.shape} do not fit pixels of shape {tuple(shape)}; give a "
             "number, an image of that shape, or a list by channel and the channels"
         )
-    channel = np.broadcast_to(channels, shape).ravel()[where]
+    channel = _channel_of_pixels(np.asarray(channels), shape, where)
     if channel.size and not (channel.min() >= 0 and channel.max() < value.size):
         raise ValueError(
             f"there are {value.size} values for channels {channel.min()} to {channel.max()}"
         )
     return value[channel]
+
+
+def _channel_of_pixels(channels, shape, where):
+    """Channel of some pixels, without an image where channels are given for the columns."""
+    if channels.ndim == 1 and isinstance(where, np.ndarray):
+        return np.broadcast_to(channels, shape[1:])[where % shape[1]]
+    return np.broadcast_to(channels, shape).ravel()[where]
 
 
 def combine_decays(decays, *, how, time):
