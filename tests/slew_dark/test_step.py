@@ -10,9 +10,13 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from crsteps.cosmic_rays.clusters import COLUMNS as CLUSTER_COLUMNS
 from crsteps.framework.parameter_files import validate
+from crsteps.framework.parameters import own_parameters
+from crsteps.slew_dark.analysis import COLUMNS as PLACE_COLUMNS
 from crsteps.slew_dark.detection import DetectionOptions
 from crsteps.slew_dark.products_step import SlewDarkResult
+from crsteps.slew_dark.statistics_table import COLUMNS as STATISTICS_COLUMNS
 from crsteps.slew_dark.step import SlewDarkCosmicsStep
 
 DO_NOT_USE, SATURATED, JUMP_DET = 1, 2, 4
@@ -238,6 +242,15 @@ def test_companions_are_used(small, in_tmp_path, detector):
     there = masked.clusters[masked.clusters["detector"] == name]
     assert not np.any((abs(there["x"] - x) < 10) & (abs(there["y"] - y) < 10))
     assert len(masked.clusters) > 0.5 * len(plain.clusters)
+
+
+def test_everything_is_documented(checkout):
+    """Every parameter, column and product has its place on the page of the step."""
+    page = (checkout / "docs" / "steps" / "slew_dark_cosmics.rst").read_text(encoding="utf-8")
+    columns = {*CLUSTER_COLUMNS, *PLACE_COLUMNS, *STATISTICS_COLUMNS}
+    names = {name for name in columns if not name.endswith("_error")}
+    names |= set(own_parameters(SlewDarkCosmicsStep()))
+    assert sorted(name for name in names if f"``{name}``" not in page) == []
 
 
 def test_processes_load_light_modules_only():
