@@ -1,35 +1,39 @@
-"""Cosmic rays of a dark, from its signal and the quality plane computed on board."""
+"""Cosmic rays of a dark: its background and noise, and the detectors that there are."""
 
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from crsteps.cosmic_rays.hysteresis import grow_seeds
 from crsteps.cosmic_rays.laplacian import LaplacianOptions, detect_laplacian
 from crsteps.cosmic_rays.significance import significance_hysteresis
+from crsteps.detector.macc import PHOTOMETRIC, MaccReadout
+from crsteps.slew_dark.hybrid import find_hits
 from crsteps.slew_dark.noise_map import estimate_background_and_noise
 
 DETECTORS = ("hybrid", "astroscrappy", "astroscrappy+quality", "significance")
+_THRESHOLDS = ("seed_significance", "grow_significance", "seed_quality", "grow_quality")
 
 
 @dataclass(frozen=True)
 class DetectionOptions:
     """
-    Choice of the detector and its thresholds.
+    Choice of the detector and its parameters.
 
     Attributes
     ----------
     detector : str
-        "hybrid": signal and quality plane together; "astroscrappy"; "astroscrappy+quality": pixels
-        flagged by astroscrappy whose quality factor exceeds ``grow_quality``, or that the one-bit
-        plane flags; "significance": the signal alone.
+        "hybrid": signal and quality plane together (`crsteps.slew_dark.hybrid`); "astroscrappy";
+        "astroscrappy+quality": its pixels whose quality factor exceeds ``grow_quality``, or that
+        a plane of one bit flags; "significance": the signal alone, whatever its shape.
     seed_significance, grow_significance : float
         Signal in units of its noise above which a pixel is flagged by itself, or beside one that
         is.
     seed_quality, grow_quality : float
-        Quality factor that is asked for besides.
+        Quality factor that a pixel must exceed besides.
     n_outputs : int
-        Outputs of the detector, side by side.
+        Outputs of the detector, side by side along x.
+    readout : MaccReadout
+        Sampling of the ramp, for the quality factor that "hybrid" expects of hits.
     laplacian : LaplacianOptions
         Parameters of astroscrappy; its gain is replaced by ``electrons_per_adu``.
     """
@@ -40,7 +44,20 @@ class DetectionOptions:
     seed_quality: float = 25.0
     grow_quality: float = 6.0
     n_outputs: int = 32
+    readout: MaccReadout = PHOTOMETRIC
     laplacian: LaplacianOptions = field(default_factory=LaplacianOptions)
+
+    def __post_init__(self):
+        if self.detector not in DETECTORS:
+            raise ValueError(
+                f"no such detector: {self.detector!r}; there are {', '.join(DETECTORS)}"
+            )
+        for quantity in ("significance", "quality"):
+            grow, seed = (getattr(self, f"{name}_{quantity}") for name in ("grow", "seed"))
+            if not grow <= seed:
+                raise ValueError(
+                    f"grow_{quantity} ({grow}) must not be larger than seed_{quantity} ({seed})"
+                )
 
 
 @dataclass(frozen=True)
@@ -53,14 +70,14 @@ class DarkDetection:
     mask : ndarray of bool, shape (ny, nx)
         True at cosmic rays; never where a pixel is not usable.
     significance : ndarray of float32, shape (ny, nx), or None
-        Signal above the background in units of its noise; NaN where not usable; None where the
-        detector has none.
+        Signal above the background in units of its noise; NaN where not usable; None of detectors
+        that do not use it.
     noise : ndarray of float32, shape (ny, nx)
         Standard deviation of a pixel without charge [ADU].
     background : ndarray of float32, shape (ny, nx)
         Background [ADU], master dark and offset included.
     offset : float
-        Constant that was taken off [ADU].
+        Constant of the electronics [ADU].
     used_quality : str
         What was used of the quality plane: "chi2", "bit" or "none".
     cleaned : ndarray of float32, shape (ny, nx), or None
@@ -96,12 +113,12 @@ def find_cosmic_rays(
     data : ndarray of float, shape (ny, nx)
         Dark [ADU].
     usable : ndarray of bool, shape (ny, nx)
-        False at bad, saturated, missing and reference pixels. Pixels that are not finite are not
-        used anyway.
+        False at bad, saturated, missing and reference pixels. Pixels without a finite value, noise
+        or master dark are not used anyway.
     quality : ndarray of uint8, shape (ny, nx), optional
         Quality plane computed on board.
     quality_kind : str, optional
-        "chi2": the quality factor, clipped to 255; "bit": non-zero where it was too large; None
+        "chi2": the quality factor, clipped to 255; "bit": non-zero where it was large; None
         without a plane.
     electrons_per_adu : float
         Gain [e-/ADU].
@@ -110,9 +127,10 @@ def find_cosmic_rays(
     master_dark : ndarray of float, shape (ny, nx), optional
         Dark current to take off [ADU].
     offset : float, optional
-        Constant of the electronics [ADU]; the median of the background if None.
+        Constant of the electronics [ADU], which astroscrappy must not take for light; the median
+        of the background if None.
     options : DetectionOptions, optional
-        Choice of the detector and its thresholds.
+        Choice of the detector and its parameters.
 
     Returns
     -------
@@ -122,59 +140,92 @@ def find_cosmic_rays(
     Raises
     ------
     ValueError
-        If no pixel is usable, shapes differ, or a choice is not known.
+        If no pixel is usable, shapes differ, the kind of the quality plane is not known, or the
+        gain is not positive.
     """
     options = options or DetectionOptions()
-    if options.detector not in DETECTORS:
-        raise ValueError(
-            f"no such detector: {options.detector!r}; there are {', '.join(DETECTORS)}"
-        )
     data = np.asarray(data)
-    usable = usable & np.isfinite(data)
+    kind = _kind_of_plane(quality, quality_kind, options.detector)
+    _check_shapes(data, usable=usable, quality=quality, noise=noise, master_dark=master_dark)
+    if not 0 < electrons_per_adu < np.inf:
+        raise ValueError(f"electrons_per_adu is {electrons_per_adu}; it must be positive")
+    usable = _usable(data, usable, noise, master_dark)
     image = data if master_dark is None else data - master_dark
     background, measured = estimate_background_and_noise(
         image, usable=usable, n_outputs=options.n_outputs
     )
-    noise = measured if noise is None else noise
+    noise = measured if noise is None else np.asarray(noise, dtype=np.float32)
     if offset is None:
-        offset = float(np.median(background))
-    z = np.where(usable, (image - background) / noise, np.nan)
-    kind = quality_kind if quality is not None else None
-    cleaned = None
-    if options.detector == "significance":
-        mask = _by_significance(z, usable, options)
-        kind = None
-    elif options.detector == "hybrid":
-        mask = _hybrid(z, usable, quality, kind, options)
-    else:
+        offset = float(np.median(background[:: max(1, data.shape[0] // 64)]))
+    significance = cleaned = None
+    if "astroscrappy" in options.detector:
         laplacian = replace(options.laplacian, gain=electrons_per_adu)
-        level = np.median(image[usable])
-        mask, cleaned = detect_laplacian(np.where(usable, image, level) - offset, options=laplacian)
-        mask = mask & usable
-        cleaned = cleaned + offset
-        if options.detector == "astroscrappy":
-            kind = None
-        elif kind is not None:
+        mask, cleaned = _by_laplacian(image, usable, offset, laplacian)
+        if kind is not None:
             mask &= quality > (options.grow_quality if kind == "chi2" else 0)
+    else:
+        signal = image - background
+        significance = np.full(data.shape, np.nan, dtype=np.float32)
+        np.divide(signal, noise, out=significance, where=usable, casting="same_kind")
+        mask = _by_signal(
+            signal, noise, significance, usable, quality, kind, electrons_per_adu, options
+        )
     if master_dark is not None:
         background = background + master_dark
         cleaned = None if cleaned is None else cleaned + master_dark
-    return DarkDetection(mask, z, noise, background, offset, kind or "none", cleaned)
+    return DarkDetection(mask, significance, noise, background, offset, kind or "none", cleaned)
 
 
-def _by_significance(z, usable, options):
-    return significance_hysteresis(
-        z, seed=options.seed_significance, grow=options.grow_significance, usable=usable
+def _kind_of_plane(quality, kind, detector):
+    """Kind of the quality plane that a detector uses; None if it uses none."""
+    if kind not in (None, "chi2", "bit"):
+        raise ValueError(f"quality_kind is {kind!r}; it must be 'chi2', 'bit' or None")
+    return kind if quality is not None and detector in ("hybrid", "astroscrappy+quality") else None
+
+
+def _check_shapes(data, **others):
+    if data.ndim != 2:
+        raise ValueError(f"the dark has the shape {data.shape}; it must have two axes")
+    for name, other in others.items():
+        if other is not None and np.shape(other) != data.shape:
+            raise ValueError(
+                f"{name} has the shape {np.shape(other)} and the dark {data.shape}: they must be "
+                "equal"
+            )
+
+
+def _usable(data, usable, noise, master_dark):
+    """Pixels that are usable and of which all is known."""
+    usable = usable & np.isfinite(data)
+    if noise is not None:
+        usable &= np.isfinite(noise) & (np.asarray(noise) > 0)
+    if master_dark is not None:
+        usable &= np.isfinite(master_dark)
+    return usable
+
+
+def _by_signal(signal, noise, significance, usable, quality, kind, electrons_per_adu, options):
+    thresholds = {name: getattr(options, name) for name in _THRESHOLDS}
+    if options.detector == "significance":
+        return significance_hysteresis(
+            significance, seed=options.seed_significance, grow=options.grow_significance
+        )
+    return find_hits(
+        signal,
+        noise,
+        usable=usable,
+        quality=quality,
+        quality_kind=kind,
+        electrons_per_adu=electrons_per_adu,
+        readout=options.readout,
+        **thresholds,
     )
 
 
-def _hybrid(z, usable, quality, kind, options):
-    if kind is None:
-        return _by_significance(z, usable, options)
-    if kind == "bit":
-        grow = (z > options.grow_significance) & usable
-        return grow_seeds((quality > 0) & grow, grow)
-    grow = (z > options.grow_significance) & (quality > options.grow_quality) & usable
-    return grow_seeds(
-        grow & (z > options.seed_significance) & (quality > options.seed_quality), grow
-    )
+def _by_laplacian(image, usable, offset, options):
+    """Mask and cleaned image of astroscrappy, as the NISP team calls it."""
+    # Bad pixels become background and are not masked: astroscrappy would leave out their
+    # neighbours with them.
+    filled = np.where(usable, image, np.median(image[usable])) - offset
+    mask, cleaned = detect_laplacian(filled, options=options)
+    return mask & usable, cleaned + np.float32(offset)

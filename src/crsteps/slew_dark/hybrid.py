@@ -1,0 +1,211 @@
+"""
+Cosmic rays by signal and quality factor together, or by signal and sharpness.
+
+A hit is told from persistence and hot pixels, whose ramps are straight, by its quality factor;
+without one, by its sharpness: persistence is smeared by the PSF that made it. Around the bright
+pixels of a hit, fainter signal counts that would not do by itself.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+from crsteps.cosmic_rays.hysteresis import grow_seeds
+from crsteps.detector.macc import PHOTOMETRIC
+
+# Interpixel coupling is measured on pixels above this signal [e-], if they have neighbours enough.
+_BRIGHT = 1000.0
+_FEWEST_NEIGHBOURS, _MOST_BRIGHT_PIXELS = 400, 50_000
+_DENSEST = 0.1  # share of the neighbours that lie within the densest interval
+_STRONGEST_COUPLING = 0.02  # more than that is not coupling but the width of hits
+_COUPLES = 5.0  # significance from which the coupling of a pixel into its neighbours matters
+# What a pixel has in excess of this many times the fainter of its opposite neighbours is sharp:
+# a star at least 1.3 pixels wide (FWHM) has no such excess.
+_SHARPNESS = 3.0
+# Significance from which the four neighbours of a pixel are likely to be hit too.
+_STRONG = 15.0
+# Share of the quality factor of a hit that is spread evenly over two differences of groups.
+_LEAST_QUALITY = 0.5
+_LARGEST_QUALITY = 250.0  # the plane ends at 255
+_READ_NOISE = 13.0  # e-, of a single frame; of no weight for the quality factor of clear hits
+
+
+class _Candidates:
+    """Pixels significant enough to be flagged at all, and their neighbours' signal."""
+
+    def __init__(self, signal, noise, usable, *, threshold):
+        self.shape = signal.shape
+        self.width = signal.shape[1] + 2
+        # A frame without signal: neighbours need no care at the edges.
+        self._signal = np.pad(np.where(np.isfinite(signal), signal, 0), 1)
+        self.index = np.flatnonzero((signal > threshold * noise) & usable)
+        y, x = np.divmod(self.index, signal.shape[1])
+        self._padded = (y + 1) * self.width + x + 1
+        self.signal = signal.ravel()[self.index]
+        self.noise = np.broadcast_to(noise, signal.shape).ravel()[self.index]
+
+    def neighbour(self, dy, dx):
+        """Signal of the neighbour of each candidate."""
+        return self._signal.ravel()[self._padded + dy * self.width + dx]
+
+    def beside(self, chosen):
+        """Tell which candidates have one of the chosen ones among their four neighbours."""
+        image = np.zeros(self._signal.size, dtype=bool)
+        image[self._padded[chosen]] = True
+        return np.logical_or.reduce(
+            [image[self._padded + step] for step in (1, -1, self.width, -self.width)]
+        )
+
+    def mask(self, chosen):
+        """Image, True at the chosen candidates."""
+        image = np.zeros(self.shape, dtype=bool)
+        image.ravel()[self.index[chosen]] = True
+        return image
+
+
+def find_hits(
+    signal,
+    noise,
+    *,
+    usable,
+    quality=None,
+    quality_kind=None,
+    electrons_per_adu,
+    seed_significance=5.0,
+    grow_significance=3.0,
+    seed_quality=25.0,
+    grow_quality=6.0,
+    readout=PHOTOMETRIC,
+):
+    """
+    Flag the pixels of cosmic rays.
+
+    Charge that a pixel owes to interpixel coupling with bright neighbours is taken off first, by
+    the coupling seen in the image itself (`measure_coupling`).
+
+    Parameters
+    ----------
+    signal : ndarray of float, shape (ny, nx)
+        Image without background [ADU]; not finite where unknown.
+    noise : ndarray of float, shape (ny, nx)
+        Its noise [ADU], positive.
+    usable : ndarray of bool, shape (ny, nx)
+        False where a pixel cannot be flagged.
+    quality : ndarray, shape (ny, nx), optional
+        Quality plane computed on board.
+    quality_kind : str, optional
+        "chi2" for the quality factor, "bit" for non-zero where it was large, None for no plane.
+    electrons_per_adu : float
+        Gain [e-/ADU].
+    seed_significance, grow_significance : float
+        Significance of pixels that are flagged by themselves, and of those beside flagged ones.
+    seed_quality, grow_quality : float
+        The same for the quality factor; used with "chi2" only. Bright pixels need more: half of
+        the quality factor that the least obvious of hits has, whose charge is spread evenly over
+        two differences of groups.
+    readout : MaccReadout
+        Sampling of the ramp, for the quality factor that hits have.
+
+    Returns
+    -------
+    ndarray of bool, shape (ny, nx)
+        Flagged pixels.
+    """
+    pixels = _Candidates(signal, noise, usable, threshold=grow_significance)
+    coupling = measure_coupling(signal, usable=usable, bright=_BRIGHT / electrons_per_adu)
+    z = _without_coupling(pixels, coupling) / pixels.noise
+    sharp = z - _SHARPNESS * _fainter_pair(pixels) / pixels.noise
+    if quality_kind == "chi2":
+        factor = quality.ravel()[pixels.index].astype(np.float32)
+        least = _quality_of_hits(readout, pixels.signal * electrons_per_adu)
+        grow = (z > grow_significance) & (factor > np.maximum(grow_quality, least - grow_quality))
+        seeds = grow & (z > seed_significance) & (factor > np.maximum(seed_quality, least))
+        fringe = sharp > grow_significance
+    else:
+        grow = sharp > grow_significance
+        if quality_kind == "bit":
+            seeds = (quality.ravel()[pixels.index] > 0) & (z > grow_significance)
+        else:
+            seeds = sharp > seed_significance
+        fringe = z > grow_significance
+    mask = grow_seeds(pixels.mask(seeds), pixels.mask(grow))
+    flagged = mask.ravel()[pixels.index]
+    strong = flagged & (pixels.signal > _STRONG * pixels.noise)
+    mask.ravel()[pixels.index[fringe & pixels.beside(strong)]] = True
+    return mask
+
+
+def measure_coupling(signal, *, usable, bright):
+    """
+    Measure the share of its signal that a pixel gives to each of its four neighbours.
+
+    The neighbours of bright pixels that were not hit themselves have all the same small ratio to
+    them; those that were hit have any ratio. So it is the middle of the shortest interval that
+    holds a tenth of the ratios.
+
+    Parameters
+    ----------
+    signal : ndarray of float, shape (ny, nx)
+        Image without background.
+    usable : ndarray of bool, shape (ny, nx)
+        False where a pixel is not to be used.
+    bright : float
+        Least signal of a bright pixel.
+
+    Returns
+    -------
+    float
+        Between 0 and 0.02; 0 if there are fewer than 400 neighbours.
+    """
+    index = np.flatnonzero((signal > bright) & usable)
+    ny, nx = signal.shape
+    y, x = np.divmod(index, nx)
+    index = index[(y > 0) & (y < ny - 1) & (x > 0) & (x < nx - 1)]
+    index = index[:: 1 + index.size // _MOST_BRIGHT_PIXELS]
+    flat, used = signal.ravel(), usable.ravel()
+    ratios = np.concatenate(
+        [(flat[index + step] / flat[index])[used[index + step]] for step in (1, -1, nx, -nx)]
+    )
+    if ratios.size < _FEWEST_NEIGHBOURS:
+        return 0.0
+    ratios.sort()
+    held = int(_DENSEST * ratios.size)
+    first = np.argmin(ratios[held:] - ratios[:-held])
+    return float(np.clip(ratios[first + held // 2], 0, _STRONGEST_COUPLING))
+
+
+def _without_coupling(pixels, coupling):
+    """Signal less what comes from the four neighbours."""
+    given = np.zeros_like(pixels.signal)
+    for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+        neighbour = pixels.neighbour(dy, dx)
+        given += np.where(neighbour > _COUPLES * pixels.noise, neighbour, 0)
+    return pixels.signal - np.float32(coupling) * given
+
+
+def _fainter_pair(pixels):
+    """Least mean of two opposite neighbours, 0 if negative: a track has two without charge."""
+    pairs = (
+        pixels.neighbour(dy, dx) + pixels.neighbour(-dy, -dx)
+        for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1))
+    )
+    return np.maximum(np.minimum.reduce(list(pairs)) / 2, 0)
+
+
+def _quality_of_hits(readout, signal):
+    """Least quality factor that bright pixels must have, given their signal [e-]."""
+    signals, qualities = _even_split(readout)
+    least = _LEAST_QUALITY * np.interp(signal, signals, qualities)
+    return np.minimum(least, _LARGEST_QUALITY)
+
+
+@lru_cache
+def _even_split(readout):
+    """Signal and quality factor of hits whose charge is split evenly over two differences."""
+    charge = np.concatenate([[0], np.geomspace(5, 3000, 60)])
+    groups = np.ones((readout.n_groups, 1)) * charge
+    groups[0] = 0
+    if readout.n_groups > 2:
+        groups[1] = charge / 2
+    estimate = readout.estimate(groups, read_noise=_READ_NOISE)
+    return estimate.signal - estimate.signal[0], estimate.quality
