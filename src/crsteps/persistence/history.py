@@ -3,7 +3,8 @@
 A `Stimulus` is kept as fluences, not as amplitudes, so that a better reference file can be used
 with an old history. It is sparse: only pixels worth remembering are listed. The order in which
 stimuli are added does not matter, since they are sorted by time; what does matter is that an
-exposure is corrected after all earlier ones were added, and `History` keeps track of that.
+exposure is corrected after all earlier ones were added, and before any were forgotten that it
+shows. `History` keeps track of that and refuses what would give another answer.
 """
 
 from __future__ import annotations
@@ -14,7 +15,14 @@ import numpy as np
 
 from crsteps.persistence.decay import Decay, PersistenceModel
 
-__all__ = ["Corrected", "History", "Stimulus", "stimulus_of"]
+__all__ = ["CLOCK_TOLERANCE", "Corrected", "History", "Stimulus", "StimulusDecay", "stimulus_of"]
+
+CLOCK_TOLERANCE = 1.0
+"""Seconds by which an exposure may seem to begin before the one before it ended: times of start
+and end are rounded, and come from different clocks in some headers."""
+
+# No exposure begins sooner after a stimulus, so weaker pixels need not be kept.
+_EARLIEST = 30.0
 
 
 @dataclass(frozen=True)
@@ -31,9 +39,10 @@ class Stimulus:
     duration : float
         Time in s for which the pixels were exposed.
     pixels : ndarray
-        Flat index of each pixel worth remembering, int32 or int64, ascending, (n,).
+        Flat index of each pixel worth remembering, int32 or int64, ascending, (n,). It may be any
+        object with a length and slices, such as a variable of a file that is read when needed.
     fluence : ndarray
-        Charge of these pixels at the end in e-, float32, (n,).
+        Charge of these pixels at the end in e-, float32, (n,); likewise.
     """
 
     source: str
@@ -42,9 +51,9 @@ class Stimulus:
     pixels: np.ndarray
     fluence: np.ndarray
 
-    def equals(self, other):
+    def contains(self, other):
         """
-        Tell whether another stimulus says the same.
+        Tell whether another stimulus is this one, or what is left of it.
 
         Parameters
         ----------
@@ -54,11 +63,19 @@ class Stimulus:
         Returns
         -------
         bool
+            True if source and times are the same and all pixels of the other are in this one, with
+            the same fluence.
         """
+        if (self.source, self.end, self.duration) != (other.source, other.end, other.duration):
+            return False
+        pixels, others = np.asarray(self.pixels), np.asarray(other.pixels)
+        if not others.size:
+            return True
+        place = np.minimum(np.searchsorted(pixels, others), max(pixels.size - 1, 0))
         return (
-            (self.source, self.end, self.duration) == (other.source, other.end, other.duration)
-            and np.array_equal(self.pixels, other.pixels)
-            and np.array_equal(self.fluence, other.fluence)
+            others.size <= pixels.size
+            and np.array_equal(pixels[place], others)
+            and np.array_equal(np.asarray(self.fluence)[place], np.asarray(other.fluence))
         )
 
 
@@ -80,6 +97,69 @@ class Corrected:
 
 
 @dataclass(frozen=True)
+class StimulusDecay:
+    """
+    Persistence after a stimulus, worked out for a few of its pixels at a time.
+
+    It takes the place of a `Decay` in a correction and needs no memory of its own.
+
+    Attributes
+    ----------
+    stimulus : Stimulus
+        The stimulus; its arrays are read a slice at a time.
+    model : PersistenceModel
+        How the pixels remember.
+    shape : tuple of int
+        Shape (ny, nx) of the detector.
+    channels : ndarray or None
+        Channel of each pixel, as for `PersistenceModel.decay`.
+    earliest : float
+        Seconds after the end of the stimulus at which a pixel below the forgetting rate is left
+        out.
+    """
+
+    stimulus: Stimulus
+    model: PersistenceModel
+    shape: tuple[int, int]
+    channels: np.ndarray | None = None
+    earliest: float = _EARLIEST
+
+    @property
+    def pixels(self):
+        """Flat index of each pixel of the stimulus, with those that `select` leaves out."""
+        return self.stimulus.pixels
+
+    @property
+    def end(self) -> float:
+        """End of the stimulus in s on the clock of the history."""
+        return self.stimulus.end
+
+    def select(self, chosen) -> Decay:
+        """
+        Work out the decay in some pixels.
+
+        Parameters
+        ----------
+        chosen : slice
+            Which of `pixels`.
+
+        Returns
+        -------
+        decay : Decay
+            Those of them that are at the forgetting rate or above.
+        """
+        return self.model.decay_of_pixels(
+            np.asarray(self.stimulus.pixels[chosen]),
+            np.asarray(self.stimulus.fluence[chosen]),
+            shape=self.shape,
+            end=self.stimulus.end,
+            channels=self.channels,
+            exposure_time=self.stimulus.duration,
+            earliest=self.earliest,
+        )
+
+
+@dataclass(frozen=True)
 class History:
     """
     Stimuli of one detector in the order of time.
@@ -94,12 +174,16 @@ class History:
         By time; exposures that end at the same time by name.
     corrected : tuple of Corrected
         Exposures that were corrected with what was known then.
+    forgotten_until : float
+        Time in s on the clock of the history: what was too weak for exposures that begin then or
+        later is no longer in it.
     """
 
     detector: str
     shape: tuple[int, int]
     stimuli: tuple[Stimulus, ...] = ()
     corrected: tuple[Corrected, ...] = ()
+    forgotten_until: float = -np.inf
 
     def add(self, stimulus):
         """
@@ -113,30 +197,27 @@ class History:
         Returns
         -------
         History
-            With the stimulus; the same if it is known already, however it was listed.
+            With the stimulus; the same if it is known already, whole or what is left of it.
 
         Raises
         ------
         ValueError
-            If a pixel lies outside the detector, the end is no time, another stimulus has the same
-            source, or an exposure that began later was corrected already: that correction lacks
+            If the stimulus is not one of this detector or has no time, if another one has the same
+            source, or if an exposure that began later was corrected already: that correction lacks
             this stimulus.
         """
-        if not np.isfinite(stimulus.end):
-            raise ValueError(f"{stimulus.source} has no end: the time of the exposure is missing")
-        ny, nx = self.shape
-        if stimulus.pixels.size and not 0 <= stimulus.pixels[0] <= stimulus.pixels[-1] < ny * nx:
-            raise ValueError(f"{stimulus.source} does not have the shape {self.shape}")
+        _check_stimulus(stimulus, self.shape)
         for known in self.stimuli:
             if known.source != stimulus.source:
                 continue
-            if known.equals(stimulus):
+            if stimulus.contains(known):
                 return self
             raise ValueError(
-                f"{stimulus.source} is in the history already with other times or fluences"
+                f"{stimulus.source} is in the history already with other times or fluences: "
+                "process it with the same parameters, or begin a new history"
             )
-        later = [c for c in self.corrected if c.start >= stimulus.end]
-        if later:
+        later = [c for c in self.corrected if _ended_by(stimulus.end, c.start)]
+        if later and len(stimulus.pixels):
             raise ValueError(
                 f"{stimulus.source} ended before {later[0].source} began, which was corrected "
                 "without it: process exposures in the order of time, or all together"
@@ -175,13 +256,57 @@ class History:
         Returns
         -------
         tuple of Stimulus
-            Those that had ended by then.
+            Those that had ended by then, or within `CLOCK_TOLERANCE` after it.
+
+        Raises
+        ------
+        ValueError
+            If the time is not finite, or parts of the history were forgotten that the exposure may
+            show.
         """
-        return tuple(s for s in self.stimuli if s.end <= start)
+        if not np.isfinite(start):
+            raise ValueError("the exposure has no start: its time is missing")
+        if start < self.forgotten_until:
+            raise ValueError(
+                f"the exposure began {self.forgotten_until - start:.0f} s before the time for "
+                "which the history was shortened: use an older copy of the history, or process "
+                "all exposures together"
+            )
+        return tuple(s for s in self.stimuli if _ended_by(s.end, start))
+
+    def decays(self, model, start, *, channels=None):
+        """
+        Persistence that an exposure may show.
+
+        Parameters
+        ----------
+        model : PersistenceModel
+            How the pixels remember. What is below its forgetting rate when the exposure begins is
+            left out, so that a history says the same before and after `forgotten`.
+        start : float
+            First reset of the exposure in s on the clock of the history.
+        channels : array_like of int, optional
+            Channel of each pixel, as for `PersistenceModel.decay`.
+
+        Returns
+        -------
+        tuple of StimulusDecay
+            One for each stimulus that had ended, in the order of time. They hold no images: give
+            them to the correction as they are.
+
+        Raises
+        ------
+        ValueError
+            As for `before`.
+        """
+        return tuple(
+            StimulusDecay(s, model, self.shape, channels, max(_EARLIEST, start - s.end))
+            for s in self.before(start)
+        )
 
     def forgotten(self, model, time, *, channels=None):
         """
-        Drop what no exposure after a time will show.
+        Drop what no exposure that begins at a time, or later, will show.
 
         Parameters
         ----------
@@ -195,43 +320,18 @@ class History:
         Returns
         -------
         History
-            With fewer pixels in the stimuli before that time, and without those that have none.
+            With fewer pixels in the stimuli that had ended. Those without a pixel stay as a record.
+            Exposures that began earlier are refused from then on.
         """
-        kept = []
+        stimuli = []
         for stimulus in self.stimuli:
-            if stimulus.end < time:
-                decay = self.decay(stimulus, model, channels=channels)
-                remembered = decay.remembered(time, threshold=model.forgetting_rate)
-                chosen = np.isin(stimulus.pixels, remembered.pixels, assume_unique=True)
-                stimulus = replace(
-                    stimulus, pixels=stimulus.pixels[chosen], fluence=stimulus.fluence[chosen]
-                )
-            if stimulus.pixels.size:
-                kept.append(stimulus)
-        return replace(self, stimuli=tuple(kept))
-
-    def decay(self, stimulus, model, *, channels=None) -> Decay:
-        """
-        Persistence that a stimulus leaves.
-
-        Parameters
-        ----------
-        stimulus : Stimulus
-            One of this history.
-        model : PersistenceModel
-            How the pixels remember.
-        channels : array_like of int, optional
-            Channel of each pixel, as for `PersistenceModel.decay`.
-
-        Returns
-        -------
-        Decay
-        """
-        fluence = np.full(self.shape, np.nan, np.float32)
-        fluence.ravel()[stimulus.pixels] = stimulus.fluence
-        return model.decay(
-            fluence, end=stimulus.end, exposure_time=stimulus.duration, channels=channels
-        )
+            if _ended_by(stimulus.end, time) and len(stimulus.pixels):
+                earliest = max(_EARLIEST, time - stimulus.end)
+                decay = StimulusDecay(stimulus, model, self.shape, channels, earliest)
+                stimulus = _keep(stimulus, decay.select(slice(None)).pixels)
+            stimuli.append(stimulus)
+        until = max(float(time), self.forgotten_until)
+        return replace(self, stimuli=tuple(stimuli), forgotten_until=until)
 
 
 def stimulus_of(
@@ -258,7 +358,9 @@ def stimulus_of(
     -------
     Stimulus
     """
-    decay = model.decay(fluence, end=end, exposure_time=duration, channels=channels)
+    decay = model.decay(
+        fluence, end=end, exposure_time=duration, channels=channels, earliest=_EARLIEST
+    )
     charge = np.minimum(fluence.ravel()[decay.pixels], model.saturation_level)
     return Stimulus(
         source=source,
@@ -267,3 +369,35 @@ def stimulus_of(
         pixels=decay.pixels.astype(np.int32 if fluence.size < 2**31 else np.int64),
         fluence=charge.astype(np.float32),
     )
+
+
+def _ended_by(end, start):
+    return end <= start + CLOCK_TOLERANCE
+
+
+def _check_stimulus(stimulus, shape):
+    """Refuse what cannot be a stimulus of a detector of this shape."""
+    if not np.isfinite(stimulus.end):
+        raise ValueError(f"{stimulus.source} has no end: the time of the exposure is missing")
+    pixels = np.asarray(stimulus.pixels)
+    if len(stimulus.fluence) != pixels.size:
+        raise ValueError(
+            f"{stimulus.source} has {len(stimulus.fluence)} fluences for {pixels.size} pixels"
+        )
+    if not pixels.size:
+        return
+    if not np.all(pixels[1:] > pixels[:-1]):
+        raise ValueError(f"the pixels of {stimulus.source} are not in ascending order")
+    if pixels[0] < 0 or pixels[-1] >= shape[0] * shape[1]:
+        raise ValueError(
+            f"{stimulus.source} has pixels outside the shape {tuple(shape)} of this history: "
+            "keep one history for each detector and subarray"
+        )
+
+
+def _keep(stimulus, pixels):
+    """Stimulus in some of its pixels; itself, unread, if all are kept."""
+    if len(pixels) == len(stimulus.pixels):
+        return stimulus
+    place = np.searchsorted(np.asarray(stimulus.pixels), pixels)
+    return replace(stimulus, pixels=pixels, fluence=np.asarray(stimulus.fluence)[place])

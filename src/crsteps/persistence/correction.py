@@ -1,0 +1,403 @@
+"""Persistence taken off ramps and rates in place, with its error, flags and what remains.
+
+Every pixel is visited once. What is known of it, whatever the number of stimuli, integrations and
+groups, is worked out in a block that fits into the processor's cache, and subtracted there.
+
+* The *predicted rate* of a pixel is the mean, over the integrations, of the rate that persistence
+  adds: the difference of its mean charges in the last and the first group over the integration
+  time. An integration of one group is a charge since the reset, so there it is that charge over the
+  mean time of the group.
+* Its *error* has two parts. Amplitudes and slopes after several stimuli come from the same model of
+  the pixel and are wrong together, so the errors that follow from their covariances add linearly.
+  The systematic part is a fraction of the whole prediction. Both parts add in quadrature.
+* Where the predicted rate is below its error, times a factor, nothing is subtracted in any
+  integration: a correction that is not known would make the pixel worse.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from crsteps.persistence.decay import combine_decays
+from crsteps.persistence.decay_blocks import walk_blocks
+from crsteps.persistence.exposure_charges import DecayCharges, ExposureLayout
+from crsteps.persistence.group_charge import GroupTimes
+from crsteps.persistence.history import CLOCK_TOLERANCE
+from crsteps.persistence.power_law import correction_variance
+
+__all__ = ["CorrectionOptions", "CorrectionResult", "correct_ramp", "correct_rates"]
+
+# Numbers worked on at once, which stay in the processor's cache, and limits of the pixels at once.
+_BLOCK_NUMBERS = 2**17
+_FEWEST_PIXELS, _MOST_PIXELS = 256, 2**14
+
+
+@dataclass(frozen=True)
+class CorrectionOptions:
+    """
+    Options of `correct_ramp` and `correct_rates`.
+
+    The significance of a flag is the predicted rate over its error and the noise of the exposure,
+    added in quadrature. Thresholds that are None flag nothing.
+
+    Attributes
+    ----------
+    combine : {"sum", "max"}
+        Whether the persistence of several stimuli adds, or the one that is strongest at the first
+        reset of the exposure counts alone in each pixel.
+    systematic : float
+        Error of the model as a fraction of the prediction.
+    minimum_significance : float
+        Predicted rate over its error below which nothing is subtracted; 0 subtracts all.
+    flag_significance, flag_rate : float or None
+        Significance, or rate in e-/s, above which a pixel is flagged for its persistence.
+    bad_significance, bad_rate : float or None
+        The same for pixels that are not to be used.
+    thresholds : tuple of float
+        Rates in e-/s above which pixels are counted.
+
+    Raises
+    ------
+    ValueError
+        If a number is negative or not finite, or the way to combine is not known.
+    """
+
+    combine: str = "sum"
+    systematic: float = 0.1
+    minimum_significance: float = 1.0
+    flag_significance: float | None = None
+    flag_rate: float | None = 0.01
+    bad_significance: float | None = None
+    bad_rate: float | None = None
+    thresholds: tuple[float, ...] = (0.1, 0.03, 0.01)
+
+    def __post_init__(self):
+        if self.combine not in ("sum", "max"):
+            raise ValueError(
+                f'persistence cannot be combined by "{self.combine}"; give "sum" or "max"'
+            )
+        for name, value in vars(self).items():
+            values = [] if name == "combine" or value is None else np.atleast_1d(value)
+            if not all(np.isfinite(v) and v >= 0 for v in values):
+                raise ValueError(f"{name} is {value}; it has to be finite and not negative")
+
+
+@dataclass(frozen=True)
+class CorrectionResult:
+    """
+    What was predicted, and what was done; images are (ny, nx).
+
+    Attributes
+    ----------
+    rate : ndarray
+        Predicted rate in e-/s, float32, 0 in pixels that no stimulus reaches.
+    variance : ndarray
+        Its variance in (e-/s)**2, float32, whether it was subtracted or not. The Poisson noise of
+        the persistence is not in it: it is in the data, before and after.
+    subtracted : ndarray of bool
+        Usable pixels in which the persistence was subtracted.
+    persistence_flag, bad_flag : ndarray of bool
+        Usable pixels above a threshold of persistence, and above the second one.
+    thresholds : tuple of float
+        Rates in e-/s to which the fractions belong.
+    fractions_before : tuple of float
+        Usable pixels, of all usable pixels, whose predicted rate is above each threshold.
+    fractions_after : tuple of float
+        The same for the rate that may remain: the error of the prediction where it was subtracted,
+        the predicted rate where it was not. Without a usable pixel fractions are 0.
+    n_stimuli : int
+        Stimuli that reach at least one pixel of the exposure.
+    """
+
+    rate: np.ndarray
+    variance: np.ndarray
+    subtracted: np.ndarray
+    persistence_flag: np.ndarray
+    bad_flag: np.ndarray
+    thresholds: tuple[float, ...]
+    fractions_before: tuple[float, ...]
+    fractions_after: tuple[float, ...]
+    n_stimuli: int
+
+    @property
+    def added_variance(self):
+        """Variance in (e-/s)**2 that the subtraction adds to the data, 0 where there was none."""
+        return np.where(self.subtracted, self.variance, np.float32(0))
+
+
+def correct_ramp(
+    ramp, *, decays, times: GroupTimes, resets, usable=None, noise=0.0, options=CorrectionOptions()
+):
+    """
+    Subtract the charge of persistence from the ramps of an exposure, in place.
+
+    Parameters
+    ----------
+    ramp : ndarray
+        Charge in e-, float32 or float64, (n_integrations, n_groups, ny, nx). It is changed; NaN
+        stay. Images have to be contiguous.
+    decays : iterable of Decay or StimulusDecay
+        Persistence after each earlier stimulus, in any order, as `History.decays` gives it. The
+        cost is in proportion to their pixels. Pixels in which the amplitude or the slope is not
+        finite are left alone.
+    times : GroupTimes
+        When the frames of an integration are read.
+    resets : array_like
+        Time of the reset of each integration in s on the clock of the history, increasing,
+        (n_integrations,).
+    usable : array_like of bool, optional
+        Pixels to correct, (ny, nx); all if None. Others are left alone, are not flagged and count
+        in no fraction, but their rates are predicted.
+    noise : float or array_like
+        Standard deviation of the rate of the exposure in e-/s, a number or (ny, nx), for flags by
+        significance.
+    options : CorrectionOptions
+        Options.
+
+    Returns
+    -------
+    result : CorrectionResult
+        What was predicted, and what was done.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, the ramp cannot be changed in place, or a stimulus had not ended when
+        the exposure began. Nothing is changed then.
+    """
+    _require_array(ramp, 4, "ramp")
+    if ramp.shape[1] != len(times.frames):
+        raise ValueError(
+            f"a ramp of shape {ramp.shape} does not have {len(times.frames)} groups in its second "
+            "dimension"
+        )
+    layout = ExposureLayout(times, _checked_resets(resets, len(ramp)), "ramp")
+    return _correct(ramp, layout, decays, usable=usable, noise=noise, options=options)
+
+
+def correct_rates(
+    rates,
+    *,
+    decays,
+    times: GroupTimes,
+    resets,
+    variances=None,
+    usable=None,
+    noise=0.0,
+    options=CorrectionOptions(),
+):
+    """
+    Subtract persistence from the rates of an exposure, in place.
+
+    Parameters
+    ----------
+    rates : ndarray
+        Rate of each integration in e-/s, float32 or float64, (n_integrations, ny, nx), or one image
+        with the mean of all integrations, (1, ny, nx). It is changed; NaN stay.
+    decays, times, resets, usable, noise, options
+        As for `correct_ramp`.
+    variances : ndarray, optional
+        Variance of each rate in (e-/s)**2, of the shape of the rates. It is changed: that of the
+        subtracted rate is added.
+
+    Returns
+    -------
+    result : CorrectionResult
+        What was predicted, and what was done.
+
+    Raises
+    ------
+    ValueError
+        As for `correct_ramp`.
+    """
+    _require_array(rates, 3, "stack of rates")
+    if variances is not None:
+        _require_array(variances, 3, "stack of variances")
+        if variances.shape != rates.shape:
+            raise ValueError(
+                f"variances of shape {variances.shape} do not fit rates of shape {rates.shape}"
+            )
+    n_resets = np.size(resets)
+    averaged = len(rates) == 1 and n_resets > 1
+    layout = ExposureLayout(
+        times,
+        _checked_resets(resets, n_resets if averaged else len(rates)),
+        "rate" if averaged else "rates",
+        each=variances is not None,
+    )
+    return _correct(
+        rates, layout, decays, variances=variances, usable=usable, noise=noise, options=options
+    )
+
+
+def _correct(data, layout, decays, *, usable, noise, options, variances=None):
+    """Walk through the pixels that any stimulus reaches, and correct them."""
+    shape = data.shape[-2:]
+    usable = _image(np.True_ if usable is None else usable, shape, "mask of usable pixels").astype(
+        bool, copy=False
+    )
+    noise = _image(noise, shape, "noise")
+    decays = sorted(decays, key=lambda decay: decay.end)
+    _check_decays(decays, layout.resets[0], shape)
+    work = _Work(data, layout, options, usable, noise, variances)
+    n_numbers = layout.n_changed + 2 * layout.n_rates
+    size = int(np.clip(_BLOCK_NUMBERS // n_numbers, _FEWEST_PIXELS, _MOST_PIXELS))
+    for block in walk_blocks(decays, size=size):
+        work.correct(block)
+    return work.result()
+
+
+class _Work:
+    """The arrays of one correction, and what is done to a block of their pixels."""
+
+    def __init__(self, data, layout, options, usable, noise, variances):
+        shape = data.shape[-2:]
+        self.layout, self.options = layout, options
+        self.usable, self.noise = usable.reshape(-1), noise.reshape(-1)
+        # views with all pixels in a row, through which the data themselves are changed
+        self.data = data.reshape(layout.n_images, -1, usable.size)
+        self.variances = None if variances is None else variances.reshape(len(variances), -1)
+        self.rate, self.variance = (np.zeros(shape, np.float32) for _ in range(2))
+        self.subtracted, self.persistence, self.bad = (np.zeros(shape, bool) for _ in range(3))
+        self.before, self.after = np.zeros((2, len(options.thresholds)), np.int64)
+        self.charges = {}
+
+    def correct(self, block):
+        """Predict the persistence of some pixels, subtract it and keep account."""
+        place, options = block.place, self.options
+        changes, rates, errors = self._predict(block)
+        rate, error = rates[0], errors[0]
+        usable = self.usable[place]
+        chosen = usable & (rate > 0) & (rate >= options.minimum_significance * error)
+        self._subtract(place, changes, errors, chosen)
+        self.rate.reshape(-1)[place] = rate
+        self.variance.reshape(-1)[place] = error**2
+        self.subtracted.reshape(-1)[place] = chosen
+        with np.errstate(divide="ignore", invalid="ignore"):
+            significance = rate / np.hypot(error, self.noise[place])
+        for flag, lowest, faintest in (
+            (self.persistence, options.flag_significance, options.flag_rate),
+            (self.bad, options.bad_significance, options.bad_rate),
+        ):
+            flag.reshape(-1)[place] = usable & (
+                _above(significance, lowest) | _above(rate, faintest)
+            )
+        remaining = np.where(chosen, error, rate)[usable]
+        for i, threshold in enumerate(options.thresholds):
+            self.before[i] += np.count_nonzero(rate[usable] > threshold)
+            self.after[i] += np.count_nonzero(remaining > threshold)
+
+    def _predict(self, block):
+        """Changes of the data, (n_changed, n), rates and their errors, (n_rates, n)."""
+        n_changed, n_rates = self.layout.n_changed, self.layout.n_rates
+        total = np.zeros((n_changed + 2 * n_rates, block.pixels.size))
+        for index, part in self._strongest(block.parts):
+            if index not in self.charges:
+                self.charges[index] = DecayCharges(
+                    self.layout, end=part.end, reference_time=part.reference_time
+                )
+            values = self.charges[index](part.gamma)
+            by_amplitude = values[n_changed : n_changed + n_rates]
+            by_gamma = values[n_changed + n_rates :]
+            by_gamma *= part.amplitude
+            variance = correction_variance(
+                by_amplitude, by_gamma, covariance=part.covariance, charge=0.0
+            )
+            # the last rows become errors; only now, since they are used above
+            np.sqrt(variance, out=by_gamma)
+            values[: n_changed + n_rates] *= part.amplitude
+            if part.pixels.size == block.pixels.size:
+                total += values
+            else:
+                total[:, part.pixels] += values
+        rates = total[n_changed : n_changed + n_rates]
+        errors = np.hypot(total[n_changed + n_rates :], self.options.systematic * rates)
+        return total[:n_changed], rates, errors
+
+    def _strongest(self, parts):
+        """Parts that count, with pixels in common only if they add."""
+        start = self.layout.resets[0]
+        decays = [replace(d, end=min(d.end, start - CLOCK_TOLERANCE)) for _, d in parts]
+        if len(decays) > 1:
+            decays = combine_decays(decays, how=self.options.combine, time=start)
+        indices = [index for index, _ in parts]
+        return [(i, d) for i, d in zip(indices, decays, strict=True) if d.pixels.size]
+
+    def _subtract(self, place, changes, errors, chosen):
+        """Change the data, and their variances, in the pixels that were chosen."""
+        if not chosen.any():
+            return
+        if not chosen.all():
+            changes = np.where(chosen, changes, 0.0)
+        for image, change in zip(self.data, np.split(changes, len(self.data)), strict=True):
+            if isinstance(place, slice):
+                np.subtract(image[:, place], change, out=image[:, place], casting="same_kind")
+            else:
+                image[:, place] -= change
+        if self.variances is not None:
+            self.variances[:, place] += np.where(chosen, errors[1:] ** 2, 0.0)
+
+    def result(self):
+        n_usable = np.count_nonzero(self.usable)
+        return CorrectionResult(
+            rate=self.rate,
+            variance=self.variance,
+            subtracted=self.subtracted,
+            persistence_flag=self.persistence,
+            bad_flag=self.bad,
+            thresholds=tuple(self.options.thresholds),
+            fractions_before=tuple(float(n / max(n_usable, 1)) for n in self.before),
+            fractions_after=tuple(float(n / max(n_usable, 1)) for n in self.after),
+            n_stimuli=len(self.charges),
+        )
+
+
+def _above(values, threshold):
+    return values > threshold if threshold is not None else False
+
+
+def _image(values, shape, name):
+    """Values of all pixels, without a copy if they are an image or a number."""
+    values = np.asarray(values)
+    if values.shape not in ((), tuple(shape)):
+        raise ValueError(f"the {name} has the shape {values.shape}, the exposure {tuple(shape)}")
+    return np.broadcast_to(values, shape)
+
+
+def _require_array(array, n_dimensions, name):
+    """Refuse what cannot be changed in place through a view with all pixels in a row."""
+    if not isinstance(array, np.ndarray) or array.ndim != n_dimensions:
+        raise ValueError(f"a {name} of shape {np.shape(array)} does not have {n_dimensions} axes")
+    floats = array.dtype.kind == "f" and array.dtype.itemsize in (4, 8)
+    one_row = array.strides[-2:] == (array.shape[-1] * array.itemsize, array.itemsize)
+    if not (floats and array.flags.writeable and (one_row or array.size == 0)):
+        raise ValueError(
+            f"a {name} is corrected in place: give an array of float32 or float64 that can be "
+            "written and whose images are contiguous (numpy.ascontiguousarray makes one)"
+        )
+
+
+def _checked_resets(resets, n_integrations):
+    resets = np.atleast_1d(np.asarray(resets, np.float64))
+    if resets.shape != (n_integrations,):
+        raise ValueError(f"there are {resets.size} resets for {n_integrations} integrations")
+    if not (np.all(np.isfinite(resets)) and np.all(np.diff(resets) > 0)):
+        raise ValueError("the times of the resets have to be finite and to increase")
+    return resets
+
+
+def _check_decays(decays, start, shape):
+    """Refuse stimuli that the exposure cannot show."""
+    for decay in decays:
+        if not decay.end <= start + CLOCK_TOLERANCE:
+            raise ValueError(
+                f"a stimulus ended {decay.end - start:g} s after the exposure began; "
+                "give only stimuli that ended before"
+            )
+        if len(decay.pixels) and not 0 <= decay.pixels[0] <= decay.pixels[-1] < np.prod(shape):
+            raise ValueError(
+                f"a stimulus has pixels outside the exposure of shape {tuple(shape)}: "
+                "give the history of the same detector and subarray"
+            )
