@@ -54,9 +54,9 @@ class DetectionOptions:
             )
         for quantity in ("significance", "quality"):
             grow, seed = (getattr(self, f"{name}_{quantity}") for name in ("grow", "seed"))
-            if not grow <= seed:
+            if not 0 <= grow <= seed:
                 raise ValueError(
-                    f"grow_{quantity} ({grow}) must not be larger than seed_{quantity} ({seed})"
+                    f"grow_{quantity} ({grow}) must lie between 0 and seed_{quantity} ({seed})"
                 )
 
 
@@ -167,9 +167,8 @@ def find_cosmic_rays(
         signal = image - background
         significance = np.full(data.shape, np.nan, dtype=np.float32)
         np.divide(signal, noise, out=significance, where=usable, casting="same_kind")
-        mask = _by_signal(
-            signal, noise, significance, usable, quality, kind, electrons_per_adu, options
-        )
+        plane = {"quality": quality, "quality_kind": kind}
+        mask = _by_signal(signal, significance, plane, electrons_per_adu, options)
     if master_dark is not None:
         background = background + master_dark
         cleaned = None if cleaned is None else cleaned + master_dark
@@ -204,18 +203,16 @@ def _usable(data, usable, noise, master_dark):
     return usable
 
 
-def _by_signal(signal, noise, significance, usable, quality, kind, electrons_per_adu, options):
+def _by_signal(signal, significance, plane, electrons_per_adu, options):
+    """Mask of "significance" or "hybrid"."""
     thresholds = {name: getattr(options, name) for name in _THRESHOLDS}
     if options.detector == "significance":
-        return significance_hysteresis(
-            significance, seed=options.seed_significance, grow=options.grow_significance
-        )
+        seed, grow = options.seed_significance, options.grow_significance
+        return significance_hysteresis(significance, seed=seed, grow=grow)
     return find_hits(
         signal,
-        noise,
-        usable=usable,
-        quality=quality,
-        quality_kind=kind,
+        significance,
+        **plane,
         electrons_per_adu=electrons_per_adu,
         readout=options.readout,
         **thresholds,

@@ -33,20 +33,21 @@ _READ_NOISE = 13.0  # e-, of a single frame; of no weight for the quality factor
 class _Candidates:
     """Pixels significant enough to be flagged at all, and their neighbours' signal."""
 
-    def __init__(self, signal, noise, usable, *, threshold):
+    def __init__(self, signal, significance, *, threshold):
         self.shape = signal.shape
         self.width = signal.shape[1] + 2
-        # A frame without signal: neighbours need no care at the edges.
-        self._signal = np.pad(np.where(np.isfinite(signal), signal, 0), 1)
-        self.index = np.flatnonzero((signal > threshold * noise) & usable)
+        self._signal = np.pad(signal, 1)  # a frame, so that neighbours need no care at the edges
+        self.index = np.flatnonzero(significance > threshold)
         y, x = np.divmod(self.index, signal.shape[1])
         self._padded = (y + 1) * self.width + x + 1
         self.signal = signal.ravel()[self.index]
-        self.noise = np.broadcast_to(noise, signal.shape).ravel()[self.index]
+        self.noise = self.signal / significance.ravel()[self.index]
 
     def neighbour(self, dy, dx):
-        """Signal of the neighbour of each candidate."""
-        return self._signal.ravel()[self._padded + dy * self.width + dx]
+        """Signal of the neighbour of each candidate; 0 where it is not known."""
+        values = self._signal.ravel()[self._padded + dy * self.width + dx]
+        values[~np.isfinite(values)] = 0
+        return values
 
     def beside(self, chosen):
         """Tell which candidates have one of the chosen ones among their four neighbours."""
@@ -65,9 +66,8 @@ class _Candidates:
 
 def find_hits(
     signal,
-    noise,
+    significance,
     *,
-    usable,
     quality=None,
     quality_kind=None,
     electrons_per_adu,
@@ -87,10 +87,8 @@ def find_hits(
     ----------
     signal : ndarray of float, shape (ny, nx)
         Image without background [ADU]; not finite where unknown.
-    noise : ndarray of float, shape (ny, nx)
-        Its noise [ADU], positive.
-    usable : ndarray of bool, shape (ny, nx)
-        False where a pixel cannot be flagged.
+    significance : ndarray of float, shape (ny, nx)
+        The same in units of its noise; NaN where a pixel cannot be flagged.
     quality : ndarray, shape (ny, nx), optional
         Quality plane computed on board.
     quality_kind : str, optional
@@ -111,8 +109,8 @@ def find_hits(
     ndarray of bool, shape (ny, nx)
         Flagged pixels.
     """
-    pixels = _Candidates(signal, noise, usable, threshold=grow_significance)
-    coupling = measure_coupling(signal, usable=usable, bright=_BRIGHT / electrons_per_adu)
+    pixels = _Candidates(signal, significance, threshold=grow_significance)
+    coupling = measure_coupling(signal, significance, bright=_BRIGHT / electrons_per_adu)
     z = _without_coupling(pixels, coupling) / pixels.noise
     sharp = z - _SHARPNESS * _fainter_pair(pixels) / pixels.noise
     if quality_kind == "chi2":
@@ -135,7 +133,7 @@ def find_hits(
     return mask
 
 
-def measure_coupling(signal, *, usable, bright):
+def measure_coupling(signal, significance, *, bright):
     """
     Measure the share of its signal that a pixel gives to each of its four neighbours.
 
@@ -147,8 +145,8 @@ def measure_coupling(signal, *, usable, bright):
     ----------
     signal : ndarray of float, shape (ny, nx)
         Image without background.
-    usable : ndarray of bool, shape (ny, nx)
-        False where a pixel is not to be used.
+    significance : ndarray of float, shape (ny, nx)
+        NaN where a pixel is not to be used.
     bright : float
         Least signal of a bright pixel.
 
@@ -157,15 +155,15 @@ def measure_coupling(signal, *, usable, bright):
     float
         Between 0 and 0.02; 0 if there are fewer than 400 neighbours.
     """
-    index = np.flatnonzero((signal > bright) & usable)
     ny, nx = signal.shape
+    index = np.flatnonzero(signal > bright)
     y, x = np.divmod(index, nx)
-    index = index[(y > 0) & (y < ny - 1) & (x > 0) & (x < nx - 1)]
+    inside = (y > 0) & (y < ny - 1) & (x > 0) & (x < nx - 1)
+    flat, of_pixels = signal.ravel(), significance.ravel()
+    index = index[inside & np.isfinite(of_pixels[index])]
     index = index[:: 1 + index.size // _MOST_BRIGHT_PIXELS]
-    flat, used = signal.ravel(), usable.ravel()
-    ratios = np.concatenate(
-        [(flat[index + step] / flat[index])[used[index + step]] for step in (1, -1, nx, -nx)]
-    )
+    beside = index + np.array([[1], [-1], [nx], [-nx]])
+    ratios = (flat[beside] / flat[index])[np.isfinite(of_pixels[beside])]
     if ratios.size < _FEWEST_NEIGHBOURS:
         return 0.0
     ratios.sort()
