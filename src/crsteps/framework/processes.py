@@ -30,7 +30,7 @@ _SERVE = (
     "import sys; sys.path[:] = {path!r}; from crsteps.framework.processes import serve; serve()"
 )
 # Results that may wait for an earlier one that takes longer.
-_AHEAD = 2
+_AHEAD = 1
 
 
 def map_in_processes(function, tasks, *, jobs, describe=str):
@@ -52,7 +52,7 @@ def map_in_processes(function, tasks, *, jobs, describe=str):
     Yields
     ------
     object
-        What the function returns, in the order of the tasks. At most ``jobs + 2`` results are
+        What the function returns, in the order of the tasks. At most ``jobs + 1`` results are
         held at a time. When the generator is closed, the other processes are ended.
 
     Raises

@@ -4,7 +4,7 @@ import importlib.util
 import logging
 import os
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -198,6 +198,7 @@ class Products:
             outcomes = map_in_processes(
                 process_detector, tasks, jobs=self.step.jobs, describe=lambda task: task.detector
             )
+            stack.enter_context(closing(outcomes))  # whatever fails ends the processes
             history = self._history()
             small = self._write_images(outcomes, aside, history)
             result = self._result(small)

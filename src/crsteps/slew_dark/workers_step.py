@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crsteps.datamodels.dark_files import DarkExposure
+from crsteps.datamodels.dark_exposure import DarkExposure
 from crsteps.slew_dark.analysis import (
     JUMP_DET,
     AnalysisOptions,
