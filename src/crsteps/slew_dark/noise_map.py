@@ -28,7 +28,7 @@ def estimate_background_and_noise(data, *, usable, n_outputs=32, box=BOX):
     outputs, after what lies more than three sigma above the median has been left out: hits, hot
     pixels and persistence only ever add charge, so the lower half of the distribution is that of
     the noise. The background is linear between the boxes of an output, with steps between outputs;
-    the noise is that of the box, linear from row to row.
+    the noise is linear from box to box along y only.
 
     Parameters
     ----------
@@ -47,7 +47,8 @@ def estimate_background_and_noise(data, *, usable, n_outputs=32, box=BOX):
         Background [ADU].
     noise : ndarray of float32, shape (ny, nx)
         Standard deviation of a pixel without charge [ADU], positive. Whole numbers without any
-        scatter have the noise of rounding.
+        scatter have the noise of rounding. Of whole numbers that scatter by less than 1 it is good to
+        a quarter only.
 
     Raises
     ------
@@ -64,9 +65,8 @@ def estimate_background_and_noise(data, *, usable, n_outputs=32, box=BOX):
     level = np.float32(np.median(median))
     background = along @ (median - level) @ _interpolation(columns, outputs).T
     background += level
-    noise = np.repeat(along @ sigma, np.diff(columns), axis=1)
-    # Extrapolated to the edge, a steep map of noise could fall below zero.
-    return background, np.maximum(noise, sigma.min(), out=noise)
+    # Not extrapolated to the edges: noise must stay positive.
+    return background, np.repeat(np.clip(along, 0, 1) @ sigma, np.diff(columns), axis=1)
 
 
 def _boxes(size, n_segments, length):
