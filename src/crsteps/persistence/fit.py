@@ -119,7 +119,7 @@ class DecayFit:
         Distribution of the slope in each channel (one for no channels), None where too few pixels
         tell; empty if nothing was shrunk.
     amplitude_populations : tuple of Population or None
-        The same for the amplitude.
+        The same for the amplitude in e-/s.
     """
 
     amplitude: np.ndarray
@@ -228,6 +228,10 @@ def fit_dark_series(
     fits = fit_pixels(series, data, prior=prior, **settings)
     shrunk = _shrink_faint(fits.estimate, slopes, amplitudes, channel)
     fit = _finish(series, fits, master_dark, shrunk, shape, settings["fewest"])
+    amplitudes = [
+        p and replace(p, mean=p.mean / series.unit, spread=p.spread / series.unit)
+        for p in amplitudes
+    ]
     return replace(fit, slope_populations=tuple(slopes), amplitude_populations=tuple(amplitudes))
 
 
@@ -297,21 +301,24 @@ def _measure_populations(series, data, channel, options, settings):
     sample = np.arange(data.n_pixels)
     if data.n_pixels > options.prior_pixels:
         sample = np.sort(rng.choice(data.n_pixels, options.prior_pixels, replace=False))
-    estimate = fit_pixels(series, data.select(sample), **settings).estimate
+    some, low, high = data.select(sample), *options.gamma_range
     n_channels = 1 if channel is None else int(channel.max()) + 1
     own = np.zeros(sample.size, int) if channel is None else channel[sample]
-    low, high = options.gamma_range
+
+    estimate = fit_pixels(series, some, **settings).estimate
     with np.errstate(invalid="ignore"):
-        good = (estimate.gamma > low) & (estimate.gamma < high)
-        good &= estimate.decrement <= CONVERGED
-        clear = good & (
-            estimate.amplitude > options.prior_significance * np.sqrt(estimate.covariance[0])
-        )
+        clear = (estimate.gamma > low) & (estimate.gamma < high)
+        clear &= estimate.decrement <= CONVERGED
+        clear &= estimate.amplitude > options.prior_significance * np.sqrt(estimate.covariance[0])
     slopes = populations_by_channel(
         estimate.gamma[clear], estimate.covariance[2][clear], own[clear], n_channels=n_channels
     )
     if options.shrink != "both":
         return slopes, []
+    # amplitudes of faint pixels mean something for slopes that do
+    prior = _slope_prior(slopes, own, sample.size)
+    estimate = fit_pixels(series, some, prior=prior, **settings).estimate
+    good = np.isfinite(estimate.amplitude)
     amplitudes = populations_by_channel(
         estimate.amplitude[good],
         estimate.covariance[0][good],

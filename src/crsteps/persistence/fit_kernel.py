@@ -8,14 +8,24 @@ slope is fixed. A grid of slopes therefore needs weighted sums only, which are p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.polynomial import chebyshev
 
 from crsteps.persistence.slope_expansion import expand_in_slope
 
-__all__ = ["CONVERGED", "Estimate", "Series", "leave_one_out", "make_series", "solve"]
+__all__ = [
+    "CONVERGED",
+    "Estimate",
+    "Series",
+    "Signals",
+    "leave_one_out",
+    "make_series",
+    "refine",
+    "search",
+]
 
 _NODES = 12
 _TOLERANCE = 1e-5
@@ -23,11 +33,11 @@ _TOLERANCE = 1e-5
 # weight of "as it was", for a standard deviation of 10.
 _RIDGE = 0.01
 _LONGEST_STEP = 0.5
-_FIELDS = ("amplitude", "dark", "gamma", "covariance", "chi2", "decrement")
+_RUN = 4 / 3
 # A dark level that is given exactly is held by this many times what the series knows of it.
 _EXACT = 1e7
 
-CONVERGED = 0.05
+CONVERGED = 0.1
 """Decrement below which the fit of a pixel has converged."""
 
 
@@ -55,6 +65,8 @@ class Series:
         Signals at the nodes, float32, (n_nodes, n_darks).
     photon_noise : float
         Variance per e- of signal.
+    first : tuple of int
+        First dark of each run of darks that are short against the time since the stimulus.
     """
 
     low: float
@@ -66,6 +78,35 @@ class Series:
     nodes: np.ndarray
     signals: np.ndarray
     photon_noise: float
+    first: tuple[int, ...]
+
+    def sums(self, values):
+        """
+        Sum over the darks of each run.
+
+        Parameters
+        ----------
+        values : ndarray
+            One value for each dark along the first axis.
+
+        Returns
+        -------
+        sums : ndarray
+            The same with runs along the first axis.
+        """
+        runs = zip(self.first, [*self.first[1:], len(values)], strict=True)
+        return np.stack([values[start:stop].sum(axis=0) for start, stop in runs])
+
+    @cached_property
+    def coarse(self) -> Series:
+        """Series of the runs of darks, each added up, in which a slope is found with less work."""
+        signals, slopes = np.split(self.shape, 2)
+        return replace(
+            self,
+            exposure=self.sums(self.exposure),
+            shape=np.concatenate([self.sums(signals), self.sums(slopes)]),
+            signals=np.ascontiguousarray(self.sums(self.signals.T).T),
+        )
 
 
 @dataclass
@@ -106,27 +147,21 @@ class Estimate:
         estimate : Estimate
             A copy.
         """
-        return Estimate(*(getattr(self, name)[..., where] for name in _FIELDS))
+        return Estimate(*(getattr(self, item.name)[..., where] for item in fields(self)))
 
-    def updated(self, where, other):
+    def update(self, where, other):
         """
         Replace the values of some pixels, in place.
 
         Parameters
         ----------
-        where : ndarray of int
+        where : ndarray of int or slice
             The pixels.
         other : Estimate
             Their new values.
-
-        Returns
-        -------
-        estimate : Estimate
-            This estimate.
         """
-        for name in _FIELDS:
-            getattr(self, name)[..., where] = getattr(other, name)
-        return self
+        for item in fields(self):
+            getattr(self, item.name)[..., where] = getattr(other, item.name)
 
 
 def make_series(times, *, gamma_range, photon_noise):
@@ -167,79 +202,140 @@ def make_series(times, *, gamma_range, photon_noise):
         nodes=nodes,
         signals=function(nodes[:, np.newaxis]).astype(np.float32),
         photon_noise=photon_noise,
+        first=_runs(times.middles),
     )
 
 
-def solve(series, y, variance, *, usable=None, prior=None, dark_precision=0.0, max_steps=12):
-    """
-    Fit amplitude, dark level and slope in every pixel.
+def _runs(middles):
+    """First dark of each run in which the time since the stimulus grows by a third at most."""
+    first = [0]
+    for dark in range(1, len(middles)):
+        run = middles[first[-1] : dark + 1]
+        if run.max() > _RUN * run.min():
+            first.append(dark)
+    return tuple(first)
 
-    Parameters
+
+@dataclass(frozen=True)
+class Signals:
+    """
+    Signals of some pixels and all that is given about them.
+
+    Attributes
     ----------
-    series : Series
-        The series.
     y : ndarray
         Signals in e-, less that of the given dark level, float32, (n_darks, n); finite.
     variance : ndarray
         Variance of each signal without photon noise in e-**2, float32, (n_darks, n) or
         (n_darks, 1).
-    usable : ndarray, optional
+    usable : ndarray or None
         Whether a signal counts, bool, (n_darks, n); all if None.
-    prior : tuple of ndarray, optional
-        Expected slope and its precision (inverse variance), each (n,).
+    expected_gamma, gamma_precision : ndarray or None
+        Expected slope and its precision (inverse variance), (n,); none if None.
     dark_precision : float or ndarray
         Inverse variance of the given dark level in the units of the fit; 0 for a free dark level,
         infinite for one that is exact.
-    max_steps : int
-        Most Gauss-Newton steps, at least 2; pixels that have converged take 2.
+    """
+
+    y: np.ndarray
+    variance: np.ndarray
+    usable: np.ndarray | None = None
+    expected_gamma: np.ndarray | None = None
+    gamma_precision: np.ndarray | None = None
+    dark_precision: float | np.ndarray = 0.0
+
+    def at(self, where):
+        """
+        Signals of some of the pixels.
+
+        Parameters
+        ----------
+        where : ndarray of int
+            The pixels.
+
+        Returns
+        -------
+        signals : Signals
+            A copy.
+        """
+        return Signals(*(_columns(getattr(self, item.name), where) for item in fields(self)))
+
+
+def search(series, signals):
+    """
+    Find amplitude, dark level and slope on a grid of slopes, and take two Gauss-Newton steps.
+
+    Parameters
+    ----------
+    series : Series
+        The series.
+    signals : Signals
+        The signals.
 
     Returns
     -------
     estimate : Estimate
-        The parameters, covariance and chi2.
+        The parameters, covariance and chi2; most pixels have converged.
     """
-    weights = 1.0 / variance
-    if usable is not None:
-        weights = weights * usable
-    theta = _search(series, y, weights, prior, dark_precision)
-    estimate = _step(series, y, variance, usable, theta, prior, dark_precision)
-    todo = slice(None)
-    for _ in range(max_steps - 1):
-        parts = [_columns(part, todo) for part in (y, variance, usable)]
-        theta = tuple(part[todo] for part in (estimate.amplitude, estimate.dark, estimate.gamma))
-        some = None if prior is None else tuple(part[todo] for part in prior)
-        again = _step(series, *parts, theta, some, _columns(dark_precision, todo))
-        estimate = again if isinstance(todo, slice) else estimate.updated(todo, again)
+    coarse, added = series, signals
+    if signals.usable is None:
+        # the second step takes the darks one by one
+        coarse, variance = series.coarse, series.sums(signals.variance)
+        added = replace(signals, y=series.sums(signals.y), variance=variance)
+    first = _step(coarse, added, *_search(coarse, added))
+    return _step(series, signals, first.amplitude, first.dark, first.gamma)
+
+
+def refine(series, signals, estimate, *, max_steps):
+    """
+    Take further Gauss-Newton steps in the pixels that have not converged.
+
+    Parameters
+    ----------
+    series, signals : Series, Signals
+        As for `search`.
+    estimate : Estimate
+        Where to start; changed in place.
+    max_steps : int
+        Most steps of a pixel.
+
+    Returns
+    -------
+    estimate : Estimate
+        The same object.
+    """
+    for _ in range(max_steps):
         todo = np.flatnonzero(estimate.decrement > CONVERGED)
         if not todo.size:
             break
+        theta = (estimate.amplitude[todo], estimate.dark[todo], estimate.gamma[todo])
+        theta = (part.astype(np.float64, copy=False) for part in theta)
+        estimate.update(todo, _step(series, signals.at(todo), *theta))
     return estimate
 
 
-def leave_one_out(series, y, variance, estimate, *, usable):
+def leave_one_out(series, signals, estimate):
     """
     Residual of each dark from the fit to the others, in units of its standard deviation.
 
     Parameters
     ----------
-    series, y, variance : Series, ndarray, ndarray
-        As for `solve`.
+    series, signals : Series, Signals
+        As for `search`.
     estimate : Estimate
         The fit to all usable darks.
-    usable : ndarray
-        Whether a signal counts, bool, (n_darks, n).
 
     Returns
     -------
     residuals : ndarray
         Residuals to first order in the parameters, float32, (n_darks, n); 0 where unusable.
     """
-    g, dg = np.split(_signals(series, estimate.gamma), 2)
+    g, dg = _unit_signals(series, estimate.gamma)
     dg *= estimate.amplitude.astype(np.float32)
     t = series.exposure[:, np.newaxis]
     model = _model(series, g, estimate.amplitude, estimate.dark)
-    residual = y - model
-    weights = _weights(series, model, variance, usable)
+    residual = signals.y - model
+    weights = _weights(series, signals, model)
     c_aa, c_dd, c_gg, c_ad, c_ag, c_dg = estimate.covariance.astype(np.float32)
     leverage = g * (c_aa * g + 2 * (c_ad * t + c_ag * dg)) + t * (c_dd * t + 2 * c_dg * dg)
     leverage += c_gg * dg**2
@@ -247,25 +343,31 @@ def leave_one_out(series, y, variance, estimate, *, usable):
     return np.sqrt(weights / free) * residual
 
 
-def _search(series, y, weights, prior, dark_precision):
+def _search(series, signals):
     """Best amplitude, dark level and slope on a grid of slopes, refined by parabolas."""
+    weights = 1.0 / signals.variance
+    if signals.usable is not None:
+        weights = weights * signals.usable
     g, t = series.signals, series.exposure[np.newaxis]
-    sums = np.concatenate([g, t]) @ (weights * y)
+    sums = np.concatenate([g, t]) @ (weights * signals.y)
     amplitude, s_ty = sums[:-1], sums[-1]
     s_gt = (g * t) @ weights
     s_tt = ((t * t) @ weights)[0]
-    s_tt = np.maximum(s_tt + _finite_precision(dark_precision, s_tt), 1e-30).astype(np.float32)
+    s_tt = np.maximum(s_tt + _finite_precision(signals.dark_precision, s_tt), 1e-30).astype(
+        np.float32
+    )
     ratio = s_gt / s_tt
     norm = np.maximum((g * g) @ weights - ratio * s_gt, np.float32(1e-30))
     amplitude -= ratio * s_ty
     gain = amplitude * amplitude
     gain /= norm
     amplitude /= norm
-    if prior is not None:
+    if signals.expected_gamma is not None:
         # positive everywhere, as `_largest` needs it
-        expected, precision = (part.astype(np.float32) for part in prior)
-        distance = (series.nodes.astype(np.float32)[:, np.newaxis] - expected) ** 2
-        gain += precision * (np.float32((series.high - series.low) ** 2) - distance)
+        distance = series.nodes.astype(np.float32)[:, np.newaxis]
+        distance = (distance - signals.expected_gamma.astype(np.float32)) ** 2
+        distance = np.float32((series.high - series.low) ** 2) - distance
+        gain += signals.gamma_precision.astype(np.float32) * distance
     best = np.clip(_largest(gain), 1, _NODES - 2)
 
     # The nodes are evenly spaced in the angle whose cosine is the scaled slope.
@@ -285,13 +387,12 @@ def _search(series, y, weights, prior, dark_precision):
     )
 
 
-def _step(series, y, variance, usable, theta, prior, dark_precision):
+def _step(series, signals, amplitude, dark, gamma):
     """One Gauss-Newton step, and the covariance where it starts."""
-    amplitude, dark, gamma = theta
-    g, dg = np.split(_signals(series, gamma), 2)
+    g, dg = _unit_signals(series, gamma)
     model = _model(series, g, amplitude, dark)
-    residual = y - model
-    weights = _weights(series, model, variance, usable)
+    residual = signals.y - model
+    weights = _weights(series, signals, model)
     exposure = series.exposure
     scratch = weights * g
     aa, ag, ad = _dot(scratch, g), _dot(scratch, dg), exposure @ scratch
@@ -308,14 +409,14 @@ def _step(series, y, variance, usable, theta, prior, dark_precision):
     normal[2] *= amplitude**2
     for part in (normal[4], normal[5], gradient[2]):
         part *= amplitude
-    if prior is not None:
-        expected, precision = prior
-        normal[2] += precision
-        gradient[2] -= precision * (gamma - expected)
-    if np.any(dark_precision):
-        dark_precision = _finite_precision(dark_precision, normal[1])
-        normal[1] += dark_precision
-        gradient[1] -= dark_precision * dark
+    if signals.expected_gamma is not None:
+        normal[2] += signals.gamma_precision
+        gradient[2] -= signals.gamma_precision * (gamma - signals.expected_gamma)
+    if np.any(signals.dark_precision):
+        precision = _finite_precision(signals.dark_precision, normal[1])
+        normal[1] += precision
+        gradient[1] -= precision * dark
+    theta = (amplitude, dark, gamma)
     return _solve_normal(series, theta, normal, gradient, chi2.astype(np.float64))
 
 
@@ -326,15 +427,15 @@ def _model(series, g, amplitude, dark):
     return model
 
 
-def _weights(series, model, variance, usable):
+def _weights(series, signals, model):
     """Inverse variance of every signal, for a model that is overwritten."""
     np.maximum(model, 0.0, out=model)
     if series.photon_noise != 1.0:
         model *= series.photon_noise
-    model += variance
+    model += signals.variance
     np.divide(1.0, model, out=model)
-    if usable is not None:
-        model *= usable
+    if signals.usable is not None:
+        model *= signals.usable
     return model
 
 
@@ -370,8 +471,8 @@ def _solve_normal(series, theta, normal, gradient, chi2):
     )
 
 
-def _signals(series, gamma):
-    """Signals of all darks and, after them, their derivatives at the slope of each pixel."""
+def _unit_signals(series, gamma):
+    """Signals of all darks for an amplitude of 1, and derivatives, at the slope of each pixel."""
     scale = 2.0 / (series.high - series.low)
     x = ((gamma - (series.high + series.low) / 2) * scale).astype(np.float32)
     basis = np.empty((series.shape.shape[1], x.size), np.float32)
@@ -381,7 +482,8 @@ def _signals(series, gamma):
     for term in range(2, len(basis)):
         np.multiply(twice, basis[term - 1], out=basis[term])
         basis[term] -= basis[term - 2]
-    return series.shape @ basis
+    both = series.shape @ basis
+    return both[: len(series.exposure)], both[len(series.exposure) :]
 
 
 def _inverse(aa, dd, gg, ad, ag, dg):

@@ -8,17 +8,24 @@ worst dark is left out, as judged by its residual from the fit to the others, un
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import chi2 as chi2_distribution
 
-from crsteps.persistence.fit_kernel import CONVERGED, Estimate, leave_one_out, solve
+from crsteps.persistence.fit_kernel import (
+    CONVERGED,
+    Estimate,
+    Signals,
+    leave_one_out,
+    refine,
+    search,
+)
 
 __all__ = ["DarkData", "PixelFits", "fit_pixels"]
 
 _BLOCK = 4096
-_SECOND_BLOCK = 8192
+_SECOND_BLOCK = 32768
 # A hit is looked for unless the other darks would fit better than this fraction of pixels does.
 _GOOD_FIT = 0.01
 
@@ -130,101 +137,101 @@ def fit_pixels(series, data, *, fewest, prior=None, hit_threshold=5.0, max_hits=
     n_darks, n_pixels = data.signals.shape
     result = _empty(n_pixels)
     n_points = np.full(n_pixels, n_darks, np.int16)
-    limits = _chi2_limits(n_darks, fewest, hit_threshold)
-    again = []
+    limits = _chi2_limits(n_darks, fewest, hit_threshold if max_hits else np.inf)
+    again = [np.zeros(0, int)]
     for start in range(0, n_pixels, _BLOCK):
         block = slice(start, min(start + _BLOCK, n_pixels))
-        y, variance, usable, precision, some = _load(series, data, block, prior)
-        if usable is None:
-            estimate = solve(series, y, variance, prior=some, dark_precision=precision, max_steps=2)
-            result.updated(block, estimate)
+        signals = _load(series, data, block, prior)
+        if signals.usable is None:
+            estimate = search(series, signals)
+            result.update(block, estimate)
             bad = (estimate.decrement > CONVERGED) | (estimate.chi2 > limits[n_darks])
             again.append(start + np.flatnonzero(bad))
         else:
             again.append(np.arange(block.start, block.stop))
-    again = np.concatenate(again) if again else np.zeros(0, int)
-    options = (fewest, hit_threshold, max_hits, max_steps)
-    excluded = []
+    again = np.concatenate(again)
+    excluded = [np.zeros((2, 0), int)]
     for start in range(0, again.size, _SECOND_BLOCK):
         pixels = again[start : start + _SECOND_BLOCK]
-        parts = _load(series, data, pixels, prior)
-        estimate, points, hits = _fit_without_hits(series, *parts, limits, *options)
-        result.updated(pixels, estimate)
-        n_points[pixels] = points
+        signals = _load(series, data, pixels, prior)
+        estimate = result.at(pixels)
+        hits = _leave_out_hits(
+            series,
+            signals,
+            estimate,
+            limits,
+            fewest=fewest,
+            threshold=hit_threshold,
+            max_hits=max_hits,
+            max_steps=max_steps,
+        )
+        result.update(pixels, estimate)
+        usable = n_darks if signals.usable is None else signals.usable.sum(axis=0)
+        n_points[pixels] = usable - hits.sum(axis=0)
         dark, column = np.nonzero(hits)
-        excluded.append(np.stack([dark, pixels[column]], axis=1))
-    excluded = np.concatenate([np.zeros((0, 2), int), *excluded]).astype(np.int32)
+        excluded.append(np.stack([dark, pixels[column]]))
+    excluded = np.concatenate(excluded, axis=1).T.astype(np.int32)
     return PixelFits(result, n_points, excluded)
 
 
 def _load(series, data, where, prior):
-    """Signals less the given dark level, variance, what is usable, precision and prior."""
+    """Signals of some pixels, less those of the given dark level."""
     part = data.select(where)
-    y, variance = part.signals.astype(np.float32, copy=False), part.variance
-    usable = None
-    if part.flagged is not None or not np.isfinite(y.sum()):
+    y, variance, usable = part.signals.astype(np.float32, copy=False), part.variance, None
+    complete = np.isfinite(y.sum()) and np.isfinite(variance.sum())
+    if part.flagged is not None or part.master is not None or not complete:
         usable = np.isfinite(y) & np.isfinite(variance)
         if part.flagged is not None:
             usable &= ~part.flagged
-        usable = None if usable.all() else usable
     if part.master is not None:
+        usable &= np.isfinite(part.master)
         given = series.exposure[:, np.newaxis] * part.master.astype(np.float32)
         y = y - given
-        variance = variance + series.photon_noise * np.maximum(given, 0)
+        variance = variance + np.float32(series.photon_noise) * np.maximum(given, 0)
+    if usable is not None and usable.all():
+        usable = None
     if usable is not None:
         y, variance = np.where(usable, y, 0), np.where(usable, variance, 1)
-        if part.master is not None:
-            usable &= np.isfinite(part.master)
-            y, variance = np.where(usable, y, 0), np.where(usable, variance, 1)
-    some = None if prior is None else tuple(values[where] for values in prior)
-    return y, variance.astype(np.float32, copy=False), usable, part.master_precision, some
+    expected, precision = (None, None) if prior is None else (values[where] for values in prior)
+    variance = variance.astype(np.float32, copy=False)
+    return Signals(y, variance, usable, expected, precision, part.master_precision)
 
 
-def _fit_without_hits(
-    series, y, variance, usable, precision, prior, limits, fewest, threshold, max_hits, max_steps
-):
-    """Fit pixels, leaving out their worst dark as long as it is hit."""
-    given = np.ones(y.shape, bool) if usable is None else usable
-    used = given.copy()
-    estimate = _empty(y.shape[1])
-    todo = np.flatnonzero(used.sum(axis=0) >= fewest)
+def _leave_out_hits(series, signals, estimate, limits, *, fewest, threshold, max_hits, max_steps):
+    """
+    Fit pixels, leaving out their worst dark as long as it is hit.
+
+    The estimate holds NaN for pixels that have not been fitted, and is brought up to date. Returned
+    are the darks left out, (n_darks, n).
+    """
+    hits = np.zeros(signals.y.shape, bool)
+    given = ~hits if signals.usable is None else signals.usable
+    todo = np.arange(hits.shape[1])
+    new = estimate.at(todo)
     for turn in range(max_hits + 1):
-        if not todo.size:
-            break
-        parts = (y[:, todo], variance if variance.shape[1] == 1 else variance[:, todo])
-        mine = used[:, todo]
-        new = solve(
-            series,
-            *parts,
-            usable=mine,
-            prior=None if prior is None else tuple(values[todo] for values in prior),
-            dark_precision=precision[todo] if np.ndim(precision) else precision,
-            max_steps=max_steps,
-        )
-        estimate.updated(todo, new)
-        points = mine.sum(axis=0)
+        usable = given[:, todo] & ~hits[:, todo]
+        points = usable.sum(axis=0)
+        mine = replace(signals.at(todo), usable=usable)
+        unknown = np.flatnonzero(~np.isfinite(new.gamma) & (points >= fewest))
+        new.update(unknown, search(series, mine.at(unknown)))
+        refine(series, mine, new, max_steps=max_steps)
+        estimate.update(todo, new)
         suspect = np.flatnonzero((new.chi2 > limits[points]) & (points > fewest))
         if turn == max_hits or not suspect.size:
             break
-        parts = [_of(part, suspect) for part in parts]
-        residuals = leave_one_out(series, *parts, new.at(suspect), usable=mine[:, suspect])
+        residuals = leave_one_out(series, mine.at(suspect), new.at(suspect))
         worst = residuals.argmax(axis=0)
         hit = residuals[worst, np.arange(worst.size)] > threshold
         todo = todo[suspect[hit]]
-        used[worst[hit], todo] = False
-    return estimate, used.sum(axis=0), given & ~used
-
-
-def _of(values, where):
-    return values if values.shape[-1] == 1 else values[..., where]
+        hits[worst[hit], todo] = True
+        new = _empty(todo.size)
+    return hits
 
 
 def _chi2_limits(n_darks, fewest, threshold):
     """Value of chi2, by number of darks, above which one of them may be hit."""
-    points = np.arange(n_darks + 1)
-    freedom = np.maximum(points - fewest, 1)  # of the fit to all but one
-    limits = chi2_distribution.ppf(_GOOD_FIT, freedom) + threshold**2
-    return limits
+    freedom = np.maximum(np.arange(n_darks + 1) - fewest, 1)  # of the fit to all but one
+    return chi2_distribution.ppf(_GOOD_FIT, freedom) + threshold**2
 
 
 def _empty(n_pixels):
