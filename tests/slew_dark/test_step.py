@@ -187,6 +187,38 @@ def test_figures_do_not_depend_on_the_number_of_jobs(small, digests):
     assert {f"EUC_dark_crfig_{name}.png" for name in names} <= set(digests("o1"))
 
 
+@pytest.mark.extras
+def test_root_files_hold_the_pixels_of_each_cluster(small, in_tmp_path):
+    uproot = pytest.importorskip("uproot", reason="the extra root is not installed")
+    pytest.importorskip("awkward", reason="the extra root is not installed")
+    result = call(small, save_results=True, save_root=True)
+    with uproot.open(result.products["crclusters.root"]) as file:
+        tree = file["clusters"].arrays()
+    np.testing.assert_array_equal(tree["n_pixels"], result.clusters["n_pixels"])
+    masks = {
+        name: (fits.getdata("EUC_dark_crmask.fits", f"{name}.DQ") & JUMP_DET) != 0
+        for name in DETECTORS
+    }
+    for cluster, row in zip(tree, result.clusters, strict=True):
+        x, y = np.array(cluster["pixel_x"]), np.array(cluster["pixel_y"])
+        assert len(x) == row["n_pixels"]
+        assert masks[row["detector"]][y, x].all()
+        assert np.mean(x) == pytest.approx(row["x"])
+        assert np.sum(cluster["pixel_signal"]) == pytest.approx(row["total"], rel=1e-5)
+
+
+@pytest.mark.parametrize(("quality", "used"), [("auto", "bit"), ("none", "none")])
+def test_quality_of_one_bit_and_none(small, quality, used):
+    """A plane of zeros and ones is told from one of quality factors by its values."""
+    with fits.open(small.path, mode="update") as hdus:
+        for name in DETECTORS:
+            hdus[f"{name}.CHI2"].data = (hdus[f"{name}.CHI2"].data > 49).astype(np.uint8)
+    result = call(small, quality=quality, bad_pixel_mask="bad.fits", truth="truth.fits")
+    assert {each.used_quality for each in result.detectors} == {used}
+    assert result.statistics[0]["precision"] > 0.8
+    assert result.statistics[0]["recall"] > 0.8
+
+
 def test_defaults_are_those_of_the_algorithms():
     step, options = SlewDarkCosmicsStep(), DetectionOptions()
     for name in ("detector", "seed_significance", "grow_significance", "seed_quality"):

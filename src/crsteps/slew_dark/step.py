@@ -10,6 +10,7 @@ from crsteps.datamodels.dark_files import open_dark
 from crsteps.datamodels.inputs import expand
 from crsteps.datamodels.products import set_flags
 from crsteps.detector import nisp
+from crsteps.detector.macc import PHOTOMETRIC, MaccReadout
 from crsteps.errors import CrstepsInputError
 from crsteps.framework.references import find_reference
 from crsteps.framework.step import CrStep
@@ -151,7 +152,7 @@ class SlewDarkCosmicsStep(CrStep):
                 log.warning("no gain in the header: 1 e-/ADU is taken; set electrons_per_adu")
         n_outputs = self.n_outputs or (nisp.N_OUTPUTS if is_nisp else 1)
         return AnalysisOptions(
-            detection=self._detection(n_outputs),
+            detection=self._detection(n_outputs, exposure.macc),
             statistics=StatisticsOptions(
                 integration_time=time,
                 pixel_area_cm2=None if pitch is None else (pitch * _MICROMETRE) ** 2,
@@ -162,7 +163,7 @@ class SlewDarkCosmicsStep(CrStep):
             clean_method=self.clean_method,
         )
 
-    def _detection(self, n_outputs):
+    def _detection(self, n_outputs, macc):
         """Options of the detection; thresholds that contradict each other are refused."""
         for quantity in ("significance", "quality"):
             seed, grow = f"seed_{quantity}", f"grow_{quantity}"
@@ -186,6 +187,7 @@ class SlewDarkCosmicsStep(CrStep):
             seed_quality=self.seed_quality,
             grow_quality=self.grow_quality,
             n_outputs=n_outputs,
+            readout=MaccReadout(*macc) if macc else PHOTOMETRIC,
             laplacian=LaplacianOptions(**{name: getattr(self, name) for name in names}),
         )
 
