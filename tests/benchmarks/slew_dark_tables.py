@@ -82,14 +82,15 @@ def identity_table(differences):
 
 def command_table(costs):
     """Every command's costs; `costs` maps names to a list of costs, one per run."""
-    yield "| command | runs | CPU s | CPU s, least to largest | wall s | peak MiB of a process"
-    yield "| --- " * 6
+    yield "| command | runs | CPU s | CPU s, least to largest | wall s | peak MiB of a process | pixels flagged"
+    yield "| --- " * 7
     for name, runs in costs.items():
         cpu = [run["cpu_seconds"] for run in runs]
         wall, peak = np.median([run["wall_seconds"] for run in runs]), _peak(runs)
+        flagged = ", ".join(sorted({str(run["flagged"]) for run in runs}))
         yield (
             f"| {name} | {len(runs)} | {np.median(cpu):.1f} | {min(cpu):.1f} to {max(cpu):.1f} "
-            f"| {wall:.1f} | {peak:.0f}"
+            f"| {wall:.1f} | {peak:.0f} | {flagged}"
         )
 
 

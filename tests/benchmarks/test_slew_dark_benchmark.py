@@ -164,7 +164,8 @@ def test_targets_of_the_scores_are_met_or_not(cases, tables):
 
 def test_targets_of_the_costs_are_met_or_not(modules, tables):
     def cost(seconds, wall=1.0, mib=300.0, **more):
-        return [{"cpu_seconds": seconds, "wall_seconds": wall, "peak_mib": mib} | more] * 2
+        known = {"cpu_seconds": seconds, "wall_seconds": wall, "peak_mib": mib, "flagged": 7}
+        return [known | more] * 2
 
     costs = {
         "hybrid": cost(18.0, wall=20.0),
@@ -180,7 +181,9 @@ def test_targets_of_the_costs_are_met_or_not(modules, tables):
         ("0.075", "yes"),
         ("2000.000", "NO"),
     ]
-    assert len(cells(tables.command_table(costs))) == 4
+    rows = cells(tables.command_table(costs))
+    assert rows[0] == ["hybrid", "2", "18.0", "18.0 to 18.0", "20.0", "300", "7"]
+    assert len(rows) == 4
 
 
 def test_tables_of_clusters_and_identity(tables):
