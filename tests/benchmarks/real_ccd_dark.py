@@ -28,7 +28,7 @@ from crsteps.detector.display import mask_outline, zscale_limits
 from crsteps.detector.noise import ExposureNoise
 from crsteps.mm_cosmic.masks import find_cosmic_rays
 from crsteps.slew_dark.analysis import AnalysisOptions, DetectorFrame, analyse_detector
-from crsteps.slew_dark.figures import plot_gallery
+from crsteps.slew_dark.gallery_figures import plot_gallery
 from crsteps.slew_dark.statistics import StatisticsOptions, merge
 from crsteps.slew_dark.statistics_table import to_table
 from crsteps.slew_dark.step import SlewDarkCosmicsStep

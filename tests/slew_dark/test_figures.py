@@ -2,19 +2,17 @@
 
 import numpy as np
 import pytest
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from crsteps.detector.nisp import DETECTORS, focal_plane_position
 from crsteps.slew_dark import figures
-from crsteps.slew_dark.figures import plot_detector, plot_focal_plane, plot_gallery
+from crsteps.slew_dark.figures import plot_detector, plot_focal_plane
 from crsteps.slew_dark.thumbnails import (
     BAD,
     CLEAN,
     HIT,
     REFERENCE,
-    ClusterCutout,
     make_thumbnail,
     pixel_classes,
 )
@@ -145,7 +143,7 @@ def dark():
 def panels(figure):
     """Axes that hold images: three of the whole detector, three of the part."""
     found = [axes for axes in figure.axes if axes.images]
-    return found[:3], found[3:]
+    return [a for a in found if a.get_title()], [a for a in found if not a.get_title()]
 
 
 def test_original_cleaned_and_mask_of_the_whole_and_of_a_part(dark):
@@ -172,6 +170,27 @@ def test_original_cleaned_and_mask_of_the_whole_and_of_a_part(dark):
     assert mask[150 - y[0], 100 - x[0]] == HIT
     assert mask[150 - y[0], 90 - x[0]] == BAD
     assert figure.get_suptitle() == "DET11 of a dark"
+
+
+@pytest.mark.parametrize(
+    "shape", [(2048, 2048), (300, 200), (2048, 256), (200, 300), (254, 1024), (32, 2048)]
+)
+def test_no_axes_overlap_and_all_lie_in_the_figure(shape):
+    """With room for labels: below each panel, and between the panels."""
+    layout = figures._wide_layout if shape[1] > 2 * shape[0] else figures._layout
+    size, places = layout(shape, tuple(min(128, n) for n in shape))
+    names = {f"{name}{part}" for name in (*figures._PANELS, "bar") for part in "01"}
+    assert set(places) >= names
+    for left, bottom, width, height in places.values():
+        assert min(left, bottom, width, height) >= 0
+        assert left + width <= size[0]
+        assert bottom + height <= size[1] - 0.3
+    boxes = list(places.values())
+    for i, (left, bottom, width, height) in enumerate(boxes):
+        for other_left, other_bottom, other_width, other_height in boxes[:i]:
+            apart_x = max(left - other_left - other_width, other_left - left - width)
+            apart_y = max(bottom - other_bottom - other_height, other_bottom - bottom - height)
+            assert max(apart_x, apart_y) > 0.25
 
 
 def test_images_of_a_row_have_the_stretch_of_the_original_and_hide_what_was_not_searched(dark):
@@ -219,8 +238,9 @@ def test_panels_of_wide_images_stand_one_above_the_other(dark):
     plot_detector(figure, **wide, box_size=50)
     shown = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
     original, mask = shown["original"], shown["mask: 40 pixels (0.03%)"]
-    assert original.get_subplotspec().colspan == mask.get_subplotspec().colspan
-    assert original.get_subplotspec().rowspan.start < mask.get_subplotspec().rowspan.start
+    above, below = (axes.get_position(original=True) for axes in (original, mask))
+    assert (above.x0, above.x1) == (below.x0, below.x1)
+    assert above.y0 > below.y1
     assert (mask.get_xlim(), mask.get_ylim()) == ((-0.5, 599.5), (-0.5, 199.5))
     assert (original.get_ylabel(), original.get_xlabel()) == ("y [pixel]", "")
     assert (mask.get_ylabel(), mask.get_xlabel()) == ("y [pixel]", "x [pixel]")
@@ -241,59 +261,6 @@ def test_degenerate_detectors_give_a_figure(dark, tmp_path, what):
     path = tmp_path / "detector.png"
     plot_detector(path, **dark)
     assert is_png(path)
-
-
-def cutout(shape_class, n_pixels, *, rank=0.0, total=1000.0, value=100.0):
-    """Return a square with a row of pixels in it."""
-    mask = np.zeros((15, n_pixels + 4), bool)
-    mask[7, 2 : n_pixels + 2] = True
-    signal = np.where(mask, np.float32(value), np.float32(0.5))
-    return ClusterCutout("DET21", shape_class, 700.4, 30.0, n_pixels, total, rank, signal, mask)
-
-
-def test_the_gallery_has_a_row_for_each_class_with_typical_and_largest():
-    cutouts = [cutout("point", n, rank=abs(n - 3)) for n in range(1, 7)]
-    cutouts += [cutout("worm", 40, total=123456.0)]
-    figure = Figure()
-    plot_gallery(figure, cutouts, n_typical=2, n_largest=3, unit="ADU", title="clusters")
-    drawn = [axes for axes in figure.axes if axes.images]
-    labels = [axes.get_xlabel() for axes in drawn]
-    sizes = [int(label.split("\n")[1].split()[0]) for label in labels]
-    assert sizes == [3, 2, 6, 5, 4, 40]  # typical are among those that are not the largest
-    assert labels[-1] == "DET21 x 700 y 30\n40 pixels, 123,456 ADU"
-    rows = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
-    assert rows[:2] == ["point", "worm"]
-    headings = [axes.get_title(loc="left") for axes in figure.axes]
-    assert [heading for heading in headings if heading] == ["typical", "largest"]
-    assert any("[ADU]" in axes.get_ylabel() for axes in figure.axes)
-    for axes in drawn:
-        (outline,) = [item for item in axes.collections if isinstance(item, LineCollection)]
-        mask = np.asarray(axes.images[0].get_array()) > 50
-        assert len(outline.get_segments()) == 2 * mask.sum() + 2
-
-
-def test_all_panels_of_the_gallery_have_one_scale():
-    figure = Figure()
-    cutouts = [cutout("point", 2, value=10.0), cutout("blob", 5, value=5000.0)]
-    plot_gallery(figure, cutouts)
-    norms = {id(axes.images[0].norm) for axes in figure.axes if axes.images}
-    assert len(norms) == 1
-    (norm,) = {axes.images[0].norm for axes in figure.axes if axes.images}
-    assert norm.vmax == 5000
-
-
-def test_a_gallery_without_clusters_says_so(tmp_path):
-    figure = Figure()
-    plot_gallery(figure, [])
-    assert [text.get_text() for text in figure.texts if text.get_text()] == ["no cluster"]
-    plot_gallery(tmp_path / "gallery.png", [])
-    assert is_png(tmp_path / "gallery.png")
-
-
-@pytest.mark.parametrize("value", [np.nan, -5.0])
-def test_a_cluster_without_positive_signal_is_drawn(tmp_path, value):
-    plot_gallery(tmp_path / "gallery.png", [cutout("point", 1, value=value, total=value)])
-    assert is_png(tmp_path / "gallery.png")
 
 
 def test_figures_of_an_exposure_are_written(tmp_path):

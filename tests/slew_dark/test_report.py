@@ -8,12 +8,33 @@ from astropy.io import fits
 
 from crsteps.cosmic_rays.clusters import find_clusters
 from crsteps.slew_dark.analysis import AnalysisOptions, DetectorFrame, analyse_detector
-from crsteps.slew_dark.report import detector_cards, detector_line, statistics_cards, summary
+from crsteps.slew_dark.report import (
+    detector_cards,
+    detector_line,
+    statistics_cards,
+    summary,
+    with_error,
+)
 from crsteps.slew_dark.statistics import StatisticsOptions, detector_statistics, merge
 from crsteps.slew_dark.statistics_table import to_table
 
 # 50 s x 0.02 cm2 of good pixels: 1 cm2 s.
 OPTIONS = StatisticsOptions(integration_time=50, pixel_area_cm2=0.02 / 9999, n_outputs=1)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (1.23456, 0.0123, "1.235 ± 0.012"),
+        (12345.6, 98.7, "12346 ± 99"),
+        (0.5, 0.0, "0.5"),
+        (2 / 3, np.nan, "0.6667"),
+        (np.nan, 0.1, "unknown"),
+        (0.0, 1e-9, "0.0000000000 ± 0.0000000010"),
+    ],
+)
+def test_numbers_have_two_digits_of_their_error(value, error, text):
+    assert with_error(value, error) == text
 
 
 def statistics(name, *, truth=True, quality=True, options=OPTIONS, empty=False):

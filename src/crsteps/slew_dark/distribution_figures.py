@@ -6,11 +6,12 @@ import numpy as np
 from scipy.stats import chi2
 
 from crsteps.cosmic_rays.shapes import SHAPES
+from crsteps.slew_dark.figures import open_figure
+from crsteps.slew_dark.report import with_error
 
 # Okabe and Ito's colours, told apart with every kind of colour vision.
 _COLOUR, _LINE = "#0072B2", "#555555"
 _SERIES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "v"))
-_DPI = 150
 # Probability within one standard deviation of a normal distribution.
 _ONE_SIGMA = 0.6827
 _POINTS = {"fmt": "o", "markersize": 4, "capsize": 2, "linewidth": 1.2}
@@ -54,8 +55,6 @@ def plot_distributions(target, table, *, title=""):
     Numbers of clusters have Poisson intervals, fractions the errors of the table. Panels that
     would hold a single point, or nothing to compare with, are left out.
     """
-    from matplotlib.figure import Figure
-
     level = np.asarray(table["level"], dtype=str)
     whole, detectors = table[level == "exposure"][0], table[level == "detector"]
     channels = _sum_channels(table[level == "channel"])
@@ -72,9 +71,7 @@ def plot_distributions(target, table, *, title=""):
         panels.append(lambda axes: _draw_agreement(axes, detectors, whole, table.meta["ONBOARD"]))
     n_columns = 2 if len(panels) == 4 else 3
     n_rows = -(-len(panels) // n_columns)
-    figure = target
-    if not isinstance(target, Figure):
-        figure = Figure(figsize=(4.8 * n_columns, 3.9 * n_rows + 0.5), layout="constrained")
+    figure, save = open_figure(target, (4.8 * n_columns, 3.9 * n_rows + 0.5))
     grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for axes, draw in zip(grid, panels, strict=False):
         draw(axes)
@@ -83,8 +80,7 @@ def plot_distributions(target, table, *, title=""):
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
     figure.suptitle(title, fontsize=14)
-    if figure is not target:
-        figure.savefig(target, dpi=_DPI, format="png")
+    save()
 
 
 def _draw_counts(axes, places, counts, **style):
@@ -92,7 +88,7 @@ def _draw_counts(axes, places, counts, **style):
     counts = np.asarray(counts)
     lower, upper = poisson_interval(counts)
     # Before anything is drawn: without a cluster, there are no limits to be found.
-    axes.set_ylim(0.5, 2 * max(counts.max(initial=0), 5))
+    axes.set_ylim(0.5, 6 * max(counts.max(initial=0), 5))
     axes.set_yscale("log")
     axes.bar(places, counts, color=_COLOUR, alpha=0.45, **style)
     seen = counts > 0
@@ -107,8 +103,8 @@ def _draw_sizes(axes, whole, edges):
     _draw_counts(axes, np.arange(len(counts)), counts, width=0.9)
     names = [_bin_name(low, high) for low, high in pairwise(edges)]
     axes.set_xticks(np.arange(len(names)), names, rotation=45, fontsize=9)
-    mean, error = whole["mean_cluster_size"], whole["mean_cluster_size_error"]
-    axes.set(xlabel="pixels of a cluster", title=f"size: mean {mean:.2f} ± {error:.2f} pixels")
+    mean = with_error(whole["mean_cluster_size"], whole["mean_cluster_size_error"])
+    axes.set(xlabel="pixels of a cluster", title=f"size: mean {mean} pixels")
 
 
 def _bin_name(low, high):
@@ -156,7 +152,7 @@ def _draw_detectors(axes, detectors, whole):
 
 def _draw_channels(axes, channels, whole):
     _draw_fraction(axes, *channels, whole)
-    axes.set(xlabel="output channel", title="output channels, all detectors")
+    axes.set(xlabel="output channel", title="output channels")
 
 
 def _draw_fraction(axes, places, fraction, error, whole):
@@ -166,7 +162,8 @@ def _draw_fraction(axes, places, fraction, error, whole):
     )
     axes.axhline(100 * whole["flagged_fraction"], color=_LINE, linestyle="--", label="exposure")
     axes.set_ylabel("flagged pixels [%]")
-    axes.legend(fontsize=9)
+    # Above the axes: points may lie anywhere inside.
+    axes.legend(fontsize=9, frameon=False, loc="lower right", bbox_to_anchor=(1, 0.98))
 
 
 def _sum_channels(rows):
@@ -201,7 +198,7 @@ def _draw_agreement(axes, detectors, whole, criterion):
             detectors[name],
             detectors[f"{name}_error"],
             color=colour,
-            label=f"{text}: {whole[name]:.3f} ± {whole[f'{name}_error']:.3f}",
+            label=f"{text}: {with_error(whole[name], whole[f'{name}_error'])}",
             **{**_POINTS, "fmt": marker},
         )
     _name_detectors(axes, detectors)

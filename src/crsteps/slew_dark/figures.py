@@ -1,11 +1,8 @@
-"""Images before and after the cleaning, the focal plane, and a gallery of clusters."""
-
-from itertools import zip_longest
+"""Images before and after the cleaning: of a detector, and of the focal plane."""
 
 import numpy as np
 
-from crsteps.cosmic_rays.shapes import SHAPES
-from crsteps.detector.display import mask_outline, zscale_limits
+from crsteps.detector.display import zscale_limits
 from crsteps.detector.nisp import DETECTORS, FULL, focal_plane_position
 from crsteps.slew_dark.thumbnails import (
     BAD,
@@ -18,13 +15,14 @@ from crsteps.slew_dark.thumbnails import (
 )
 
 # Okabe and Ito's colours, told apart with every kind of colour vision.
-_HIT, _BAD, _REFERENCE = "#D55E00", "#56B4E9", "#BBBBBB"
-_CLASS_COLOURS = {CLEAN: "white", REFERENCE: _REFERENCE, BAD: _BAD, HIT: _HIT}
-# Panels of a row, and what is below each: a colour bar common to both images, and a legend.
-_PANELS, _BELOW = ("original", "cleaned", "mask"), ("bar", "bar", "legend")
-_NAMES = {*_PANELS, *_BELOW}
-# Figures of a detector [inch]; panels of images that are wide stand one above the other.
-_SIZE, _WIDE_SIZE = (13.5, 10.6), (14.0, 9.6)
+HIT_COLOUR, BAD_COLOUR, _REFERENCE = "#D55E00", "#56B4E9", "#BBBBBB"
+_CLASS_COLOURS = {CLEAN: "white", REFERENCE: _REFERENCE, BAD: BAD_COLOUR, HIT: HIT_COLOUR}
+_PANELS = ("original", "cleaned", "mask")
+# Layout of the panels [inch]: margin on the left, between panels, below them for tick labels, the
+# label of the axis, the colour bar and its labels, and above them for a title.
+_LEFT, _GAP, _BELOW, _ABOVE = 0.85, 0.3, 1.3, 0.42
+# Room for the title of the figure, and margin on the right.
+_TITLE, _RIGHT = 0.4, 0.25
 _DPI = 150
 # Pixels along a side of a whole detector in its own figure: no more can be seen.
 _SHOWN = 512
@@ -74,39 +72,87 @@ def plot_detector(
     """
     ny, nx = hits.shape
     wide = nx > 2 * ny
-    figure, save = _figure(target, _WIDE_SIZE if wide else _SIZE)
+    box = busiest_box(hits, box_size)
+    size, places = (_wide_layout if wide else _layout)(hits.shape, hits[box].shape)
+    figure, save = open_figure(target, size, layout=None)
+    axes = _place_axes(figure, size, places)
     classes = pixel_classes(hits, usable=usable, reference=reference)
     level = np.float32(np.nan_to_num(level))
     images = [np.where(usable, image, np.float32(np.nan)) - level for image in (original, cleaned)]
-    places = _arrange(figure, wide=wide, aspect=nx / ny)
-    box = busiest_box(hits, box_size)
     block = max(1, -(-max(ny, nx) // _SHOWN))
     for part, window, step in (("0", (slice(ny), slice(nx)), block), ("1", box, 1)):
         panels = [reduce_blocks(image[window], step) for image in (*images, classes)]
-        own = {name: places[name + part] for name in _NAMES}
+        own = {name: axes[name + part] for name in (*_PANELS, "bar")}
         _draw_part(figure, own, panels, window, step, unit)
         for name in _PANELS[:-1] if wide else _PANELS[1:]:
             own[name].tick_params(labelbottom=not wide, labelleft=wide)
             own[name].set(**{"xlabel" if wide else "ylabel": ""})
-    for name in _PANELS:
-        places[f"{name}0"].set_title(name, fontsize=14)
-        _draw_box(places[f"{name}0"], box)
-    searched = f"{hits.sum():,} pixels ({hits.sum() / max(usable.sum(), 1):.2%})"
-    places["mask0"].set_title(f"mask: {searched}", fontsize=14)
-    _class_legend(places["legend0"], classes)
-    figure.suptitle(title, fontsize=14)
+    searched = f"mask: {hits.sum():,} pixels ({hits.sum() / max(usable.sum(), 1):.2%})"
+    for name, heading in zip(_PANELS, (*_PANELS[:-1], searched), strict=True):
+        axes[f"{name}0"].set_title(heading, fontsize=14)
+        _draw_box(axes[f"{name}0"], box)
+    _class_legend(axes["legend0"], classes)
+    _set_title(figure, title, size)
     save()
 
 
-def _arrange(figure, *, wide, aspect):
-    """Axes of the whole image ("original0" and so on) and of its part ("original1")."""
-    if wide:
-        rows = [[f"{name}0", f"{name}1"] for name in (*_PANELS, "bar", "legend")]
-        ratios = {"height_ratios": [1, 1, 1, 0.06, 0.06], "width_ratios": [min(aspect, 5), 1]}
-    else:
-        rows = [[f"{name}{part}" for name in names] for part in "01" for names in (_PANELS, _BELOW)]
-        ratios = {"height_ratios": [1, 0.028, 1, 0.028]}
-    return figure.subplot_mosaic(rows, **ratios)
+def _layout(shape, box_shape):
+    """Size of a figure of a detector and places of its axes: the whole above, its part below."""
+    width, bottom, places = 3.95, 0.0, {}
+    for part, (ny, nx) in (("1", box_shape), ("0", shape)):
+        height = width * min(ny / nx, 1.6)
+        places |= _row_places(_PANELS, part, bottom=bottom, width=width, height=height)
+        bottom += _BELOW + height + _ABOVE
+    return (_LEFT + 3 * width + 2 * _GAP + _RIGHT, bottom + _TITLE), places
+
+
+def _wide_layout(shape, box_shape):
+    """Size of a figure of a wide image and places of its axes: the part beside the whole."""
+    (ny, nx), (box_ny, box_nx) = shape, box_shape
+    total, gap = 11.7, 0.9
+    height = max(total / (nx / ny + box_nx / box_ny), 0.8)
+    part_width = height * box_nx / box_ny
+    columns = {
+        "0": (_LEFT, total - part_width),
+        "1": (_LEFT + total - part_width + gap, part_width),
+    }
+    places = {"legend0": (_LEFT, 0.1, total - part_width, 0.3)}
+    for part, (left, width) in columns.items():
+        places[f"bar{part}"] = (left, 0.95, width, 0.16)
+        for i, name in enumerate(reversed(_PANELS)):
+            bottom = _BELOW + 0.45 + i * (height + _ABOVE)
+            places[name + part] = (left, bottom, width, height)
+    return (
+        _LEFT + total + gap + _RIGHT,
+        _BELOW + 0.45 + len(_PANELS) * (height + _ABOVE) + _TITLE,
+    ), places
+
+
+def _row_places(names, part, *, bottom, width, height):
+    """Places of panels side by side, and of a colour bar and a legend below them."""
+    left = {name: _LEFT + i * (width + _GAP) for i, name in enumerate(names)}
+    places = {name + part: (left[name], bottom + _BELOW, width, height) for name in names}
+    if images := [name for name in names if name != "mask"]:
+        first, last = left[images[0]], left[images[-1]]
+        places[f"bar{part}"] = (first, bottom + 0.52, last - first + width, 0.16)
+    if "mask" in names:
+        places[f"legend{part}"] = (left["mask"], bottom + 0.4, width, 0.3)
+    return places
+
+
+def _place_axes(figure, size, places):
+    """Make axes where a layout wants them; what `_layout` calls a legend has no frame."""
+    axes = {}
+    for name, (left, bottom, width, height) in places.items():
+        box = left / size[0], bottom / size[1], width / size[0], height / size[1]
+        axes[name] = figure.add_axes(box, label=name)
+        if name.startswith("legend"):
+            axes[name].set_axis_off()
+    return axes
+
+
+def _set_title(figure, title, size):
+    figure.suptitle(title, fontsize=14, y=1 - 0.12 / size[1], va="top")
 
 
 def _draw_part(figure, places, panels, window, step, unit):
@@ -115,7 +161,7 @@ def _draw_part(figure, places, panels, window, step, unit):
     y, x = ((part.start or 0) - 0.5 for part in window)
     ny, nx = panels[0].shape
     extent = (x, x + nx * step, y, y + ny * step)
-    grey = {"cmap": _colour_map("gray"), "vmin": low, "vmax": high}
+    grey = {"cmap": colour_map("gray"), "vmin": low, "vmax": high}
     for name, image in zip(_PANELS, panels, strict=True):
         style = _class_style() if name == "mask" else grey
         places[name].imshow(image, origin="lower", extent=extent, **style)
@@ -127,7 +173,6 @@ def _draw_part(figure, places, panels, window, step, unit):
             ylim=(y, window[0].stop - 0.5),
         )
     _stretch_bar(figure, places["bar"], (low, high), step, unit)
-    places["legend"].set_axis_off()
 
 
 def _draw_box(axes, box):
@@ -194,29 +239,33 @@ def plot_focal_plane(target, thumbnails, *, panels=None, unit="ADU", title=""):
     if not thumbnails:
         raise ValueError("there is no detector to draw on the focal plane")
     panels = panels or _PANELS
-    width = 5.3 if len(panels) > 1 else 8.4
-    figure, save = _figure(target, (width * len(panels) + 0.3, 1.06 * width + 1.3))
-    below = [_BELOW[_PANELS.index(name)] for name in panels]
-    places = figure.subplot_mosaic([list(panels), below], height_ratios=[1, 0.025])
+    width = 5.0 if len(panels) > 1 else 8.0
+    height = 1.06 * width
+    size = (
+        _LEFT + len(panels) * (width + _GAP) - _GAP + _RIGHT,
+        _BELOW + height + _ABOVE + _TITLE,
+    )
+    figure, save = open_figure(target, size, layout=None)
+    places = _row_places(panels, "", bottom=0, width=width, height=height)
+    axes = _place_axes(figure, size, places)
     low, high = zscale_limits(np.concatenate([each.original.ravel() for each in thumbnails]))
+    grey = {"cmap": colour_map("gray"), "vmin": low, "vmax": high}
     for name in panels:
-        style = {"cmap": _colour_map("gray"), "vmin": low, "vmax": high}
         if name == "mask":
-            style = _class_style()
-        _draw_detectors(places[name], thumbnails, "classes" if name == "mask" else name, style)
-        places[name].set_title(name, fontsize=15)
-        places[name].set_xlabel("focal plane x [mm]")
-        if name != panels[0]:
-            places[name].tick_params(labelleft=False)
-    places[panels[0]].set_ylabel("focal plane y [mm]")
-    if "bar" in places:
+            _draw_detectors(axes[name], thumbnails, "classes", _class_style())
+        else:
+            _draw_detectors(axes[name], thumbnails, name, grey)
+        axes[name].set_title(name, fontsize=15)
+        axes[name].set_xlabel("focal plane x [mm]")
+        axes[name].tick_params(labelleft=name == panels[0])
+    axes[panels[0]].set_ylabel("focal plane y [mm]")
+    if "bar" in axes:
         block = max(each.block for each in thumbnails)
-        _stretch_bar(figure, places["bar"], (low, high), block, unit)
-    if "legend" in places:
+        _stretch_bar(figure, axes["bar"], (low, high), block, unit)
+    if "legend" in axes:
         classes = np.concatenate([each.classes.ravel() for each in thumbnails])
-        places["legend"].set_axis_off()
-        _class_legend(places["legend"], classes)
-    figure.suptitle(title, fontsize=14)
+        _class_legend(axes["legend"], classes)
+    _set_title(figure, title, size)
     save()
 
 
@@ -261,128 +310,52 @@ def _frame(detector, covered=(1, 1)):
     return min(x), max(x), min(y), max(y)
 
 
-def plot_gallery(target, cutouts, *, n_typical=4, n_largest=4, unit="ADU", title=""):
+def open_figure(target, size, *, layout="constrained"):
     """
-    Draw typical and the largest clusters of each class of shape.
+    Make a figure, unless there is one to draw into.
 
     Parameters
     ----------
     target : path, file or matplotlib.figure.Figure
-        PNG file to write, or figure to draw into.
-    cutouts : sequence of ClusterCutout
-        Clusters of one or several detectors to choose from.
-    n_typical, n_largest : int, optional
-        Number of clusters of each class.
-    unit : str, optional
-        Unit of the signal.
-    title : str, optional
-        Title of the figure.
+        PNG file to write in the end, or figure to draw into.
+    size : tuple of float
+        Width and height of a figure that is made [inch].
+    layout : str or None, optional
+        Layout engine of Matplotlib; None where axes are placed one by one.
 
-    Notes
-    -----
-    All panels have one scale, linear near zero and logarithmic beyond. Typical are the clusters
-    nearest to the median size and total intensity, edges and bad pixels left out.
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        The figure.
+    save : callable
+        To be called in the end: writes the file, if there is one to write.
     """
-    classes = [name for name in SHAPES if any(c.shape_class == name for c in cutouts)]
-    figure, save = _figure(target, (1.62 * (n_typical + n_largest) + 1.2, 1.95 * len(classes) + 1))
-    figure.suptitle(title, fontsize=14)
-    if not classes:
-        figure.text(0.5, 0.5, "no cluster", ha="center", va="center", fontsize=14)
-        return save()
-    norm = _signal_norm(cutouts)
-    ratios = [1] * n_typical + [0.08] + [1] * n_largest  # a gap between the two kinds
-    grid = figure.subplots(len(classes), len(ratios), squeeze=False, width_ratios=ratios)
-    for row, name in zip(grid, classes, strict=True):
-        members = [c for c in cutouts if c.shape_class == name]
-        for axes, cutout in zip_longest(row, _choose(members, n_typical, n_largest)):
-            _draw_cutout(axes, cutout, norm, unit)
-        row[0].set_ylabel(name, fontsize=14)
-    for axes, heading in ((grid[0, 0], "typical"), (grid[0, n_typical + 1], "largest")):
-        axes.set_title(heading, fontsize=14, loc="left")
-    _explain_gallery(figure, grid, norm, unit)
-    return save()
-
-
-def _choose(members, n_typical, n_largest):
-    """Typical clusters, with None where there are not enough and for the gap, and the largest."""
-    largest = sorted(members, key=lambda c: (-c.n_pixels, -c.total))[:n_largest]
-    others = [c for c in members if not any(c is each for each in largest)]
-    typical = sorted(others, key=lambda c: c.rank)[:n_typical]
-    return [*typical, *[None] * (n_typical + 1 - len(typical)), *largest]
-
-
-def _explain_gallery(figure, grid, norm, unit):
-    """Colour bar with zero and the powers of ten that have room, and a legend."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.patches import Patch
-
-    bar = figure.colorbar(
-        ScalarMappable(norm, "gray"),
-        ax=grid,
-        label=f"signal above the background [{unit}]",
-        pad=0.01,
-        aspect=45,
-        extend="both",
-    )
-    decades = 10.0 ** np.arange(np.ceil(np.log10(norm.linear_width)), np.log10(norm.vmax))
-    bar.set_ticks([0, *decades], labels=["0", *(f"{value:g}" for value in decades)])
-    bar.ax.minorticks_off()
-    figure.legend(
-        handles=[
-            Patch(facecolor="0.5", edgecolor=_HIT, label="pixels of the cluster"),
-            Patch(facecolor=_BAD, label="not usable, or no pixel"),
-        ],
-        loc="outside lower right",
-        ncols=2,
-        frameon=False,
-    )
-
-
-def _signal_norm(cutouts):
-    """Linear up to a few times the scatter of the background, logarithmic beyond."""
-    from matplotlib.colors import AsinhNorm
-
-    around = np.concatenate([c.signal[~c.mask] for c in cutouts])
-    around = around[np.isfinite(around)]
-    noise = 1.4826 * np.median(np.abs(around)) if around.size else 0.0
-    peak = max(np.nanmax(c.signal, initial=0.0, where=c.mask) for c in cutouts)
-    width = 2 * float(noise) or 1.0
-    return AsinhNorm(linear_width=width, vmin=-width, vmax=max(float(peak), 2 * width))
-
-
-def _draw_cutout(axes, cutout, norm, unit):
-    """One cluster, outlined, with its size and where it is; or nothing."""
-    from matplotlib.collections import LineCollection
-
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set_visible(cutout is not None)
-    if cutout is None:
-        return
-    axes.imshow(cutout.signal, origin="lower", cmap=_colour_map("gray"), norm=norm)
-    axes.add_collection(LineCollection(mask_outline(cutout.mask), colors=_HIT, linewidths=0.9))
-    place = f"{cutout.detector} x {cutout.x:.0f} y {cutout.y:.0f}"
-    pixels = "1 pixel" if cutout.n_pixels == 1 else f"{cutout.n_pixels} pixels"
-    axes.set_xlabel(f"{place}\n{pixels}, {cutout.total:,.0f} {unit}", fontsize=8, labelpad=2)
-
-
-def _figure(target, size):
-    """Figure to draw into, and what to call in the end: it writes the file, if there is one."""
     from matplotlib.figure import Figure
 
     if isinstance(target, Figure):
         return target, lambda: None
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=size, layout=layout)
     # Noise compresses as well at a low level, in less than half the time.
     settings = {"dpi": _DPI, "format": "png", "pil_kwargs": {"compress_level": 3}}
     return figure, lambda: figure.savefig(target, **settings)
 
 
-def _colour_map(name):
-    """Colour map in which pixels without a value have the colour of bad pixels."""
+def colour_map(name):
+    """
+    Give a colour map in which pixels without a value have the colour of bad pixels.
+
+    Parameters
+    ----------
+    name : str
+        Name of the map in Matplotlib.
+
+    Returns
+    -------
+    matplotlib.colors.Colormap
+    """
     from matplotlib import colormaps
 
-    return colormaps[name].with_extremes(bad=_BAD)
+    return colormaps[name].with_extremes(bad=BAD_COLOUR)
 
 
 def _class_style():
@@ -409,7 +382,7 @@ def _class_legend(axes, classes):
             for kind, name in names.items()
             if kind in present
         ],
-        loc="upper center",
+        loc="center",
         ncols=len(names),
         frameon=False,
         fontsize=11,

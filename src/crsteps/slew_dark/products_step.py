@@ -285,7 +285,8 @@ class Products:
         if not self.step.save_figures:
             return
         from crsteps.slew_dark.distribution_figures import plot_distributions
-        from crsteps.slew_dark.figures import plot_focal_plane, plot_gallery
+        from crsteps.slew_dark.figures import plot_focal_plane
+        from crsteps.slew_dark.gallery_figures import plot_gallery
 
         style = {"unit": self.exposure.unit, "title": Path(self.exposure.source).name}
         thumbnails = [o.sketch.thumbnail for o in outcomes if o.sketch and o.sketch.thumbnail]

@@ -22,6 +22,8 @@ _CARDS = {
     "f1": ("CRF1", "CRF1ER", "2 true positives / (flagged + truly hit)"),
 }
 
+_UNKNOWN = "unknown"
+
 
 def detector_line(name, analysis):
     """
@@ -152,6 +154,29 @@ def summary(table, *, used_quality=None, skipped=None):
     return lines
 
 
+def with_error(value, error):
+    """
+    Write a number with its error.
+
+    Parameters
+    ----------
+    value, error : float
+        The number and its standard deviation.
+
+    Returns
+    -------
+    str
+        Both with as many digits as give the error two that count; the number with four where it
+        has no error, and "unknown" where it is not finite.
+    """
+    if not math.isfinite(value):
+        return _UNKNOWN
+    if not (math.isfinite(error) and error > 0):
+        return f"{value:.4g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
+
+
 def _detector_row(analysis):
     """Row of a detector in a table of its own."""
     return to_table(merge([analysis.statistics]))[1]
@@ -174,15 +199,9 @@ def _rate(row):
 
 
 def _measured(row, column, *, percent=False):
-    """Value and error with two significant digits of the error."""
-    value, error = (float(row[name]) for name in (column, f"{column}_error"))
-    if not math.isfinite(value):
-        return "unknown"
     scale, unit = (100, " %") if percent else (1, "")
-    if not (math.isfinite(error) and error > 0):
-        return f"{scale * value:.4g}{unit}"
-    digits = max(0, 1 - math.floor(math.log10(scale * error)))
-    return f"{scale * value:.{digits}f} ± {scale * error:.{digits}f}{unit}"
+    text = with_error(scale * row[column], scale * row[f"{column}_error"])
+    return text if text == _UNKNOWN else text + unit
 
 
 def _rounded(value):
