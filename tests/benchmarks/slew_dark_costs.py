@@ -103,7 +103,7 @@ def compare_clusters(mask, signal, *, repeats=3):
         return regionprops_table(label(mask, connectivity=2), signal, properties=properties)
 
     ours_seconds, ours = _best(lambda: find_clusters(mask, signal=signal).columns, repeats)
-    theirs_seconds, other = _best(theirs, 1)
+    theirs_seconds, other = _best(theirs, repeats)
     differences = {name: _largest(ours[name] - other[same]) for name, same in SAME.items()}
     differences["x_max"] = _largest(ours["x_max"] + 1 - other["bbox-3"])
     differences["y_max"] = _largest(ours["y_max"] + 1 - other["bbox-2"])

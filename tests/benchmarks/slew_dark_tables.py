@@ -82,7 +82,7 @@ def identity_table(differences):
 
 def command_table(costs):
     """Every command's costs; `costs` maps names to a list of costs, one per run."""
-    yield "| command | runs | CPU s | CPU s, least to largest | wall s | peak MiB of a process | pixels flagged"
+    yield "| command | runs | CPU s | least to largest | wall s | peak MiB of a process | flagged"
     yield "| --- " * 7
     for name, runs in costs.items():
         cpu = [run["cpu_seconds"] for run in runs]
