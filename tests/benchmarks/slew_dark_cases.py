@@ -42,7 +42,8 @@ class Method:
 METHODS = {
     "hybrid": Method("hybrid"),
     "hybrid, one bit": Method("hybrid", quality="bit"),
-    "significance (hybrid, no plane)": Method("significance", quality=None),
+    "hybrid, no plane": Method("hybrid", quality=None),
+    "significance": Method("significance", quality=None),
     "astroscrappy": Method("astroscrappy"),
     "astroscrappy, offset left in": Method("astroscrappy", offset=0.0),
     "astroscrappy+quality": Method("astroscrappy+quality"),
@@ -139,7 +140,7 @@ def detect(method: Method, dark: SlewDark):
         quality_kind=method.quality,
         electrons_per_adu=ELECTRONS_PER_ADU,
         offset=method.offset,
-        options=DetectionOptions(detector=method.detector),
+        options=DetectionOptions(detector=method.detector, readout=dark.options.readout),
     )
 
 
