@@ -30,8 +30,8 @@ from crsteps.persistence.power_law import correction_variance
 __all__ = ["CorrectionOptions", "CorrectionResult", "correct_ramp", "correct_rates"]
 
 # Numbers worked on at once, which stay in the processor's cache, and limits of the pixels at once.
-_BLOCK_NUMBERS = 2**17
-_FEWEST_PIXELS, _MOST_PIXELS = 256, 2**14
+_BLOCK_NUMBERS = 2**18
+_FEWEST_PIXELS, _MOST_PIXELS = 256, 2**15
 
 
 @dataclass(frozen=True)
@@ -235,10 +235,10 @@ def correct_rates(
 def _correct(data, layout, decays, *, usable, noise, options, variances=None):
     """Walk through the pixels that any stimulus reaches, and correct them."""
     shape = data.shape[-2:]
-    usable = _image(np.True_ if usable is None else usable, shape, "mask of usable pixels").astype(
-        bool, copy=False
-    )
-    noise = _image(noise, shape, "noise")
+    if usable is None:
+        usable = np.ones(shape, bool)
+    usable = _image(np.asarray(usable, bool), shape, "mask of usable pixels").reshape(-1)
+    noise = np.asarray(noise) if np.ndim(noise) == 0 else _image(noise, shape, "noise").reshape(-1)
     decays = sorted(decays, key=lambda decay: decay.end)
     _check_decays(decays, layout.resets[0], shape)
     work = _Work(data, layout, options, usable, noise, variances)
@@ -255,9 +255,9 @@ class _Work:
     def __init__(self, data, layout, options, usable, noise, variances):
         shape = data.shape[-2:]
         self.layout, self.options = layout, options
-        self.usable, self.noise = usable.reshape(-1), noise.reshape(-1)
+        self.usable, self.noise = usable, noise
         # views with all pixels in a row, through which the data themselves are changed
-        self.data = data.reshape(layout.n_images, -1, usable.size)
+        self.data = data.reshape(layout.n_images, -1, shape[0] * shape[1])
         self.variances = None if variances is None else variances.reshape(len(variances), -1)
         self.rate, self.variance = (np.zeros(shape, np.float32) for _ in range(2))
         self.subtracted, self.persistence, self.bad = (np.zeros(shape, bool) for _ in range(3))
@@ -270,50 +270,60 @@ class _Work:
         changes, rates, errors = self._predict(block)
         rate, error = rates[0], errors[0]
         usable = self.usable[place]
-        chosen = usable & (rate > 0) & (rate >= options.minimum_significance * error)
+        chosen = usable & (rate >= options.minimum_significance * error)
         self._subtract(place, changes, errors, chosen)
         self.rate.reshape(-1)[place] = rate
-        self.variance.reshape(-1)[place] = error**2
+        self.variance.reshape(-1)[place] = np.square(error)
         self.subtracted.reshape(-1)[place] = chosen
-        with np.errstate(divide="ignore", invalid="ignore"):
-            significance = rate / np.hypot(error, self.noise[place])
         for flag, lowest, faintest in (
             (self.persistence, options.flag_significance, options.flag_rate),
             (self.bad, options.bad_significance, options.bad_rate),
         ):
-            flag.reshape(-1)[place] = usable & (
-                _above(significance, lowest) | _above(rate, faintest)
-            )
-        remaining = np.where(chosen, error, rate)[usable]
+            flag.reshape(-1)[place] = usable & self._exceeds(place, rate, error, lowest, faintest)
+        remaining = np.where(chosen, error, rate)
         for i, threshold in enumerate(options.thresholds):
-            self.before[i] += np.count_nonzero(rate[usable] > threshold)
-            self.after[i] += np.count_nonzero(remaining > threshold)
+            self.before[i] += np.count_nonzero(usable & (rate > threshold))
+            self.after[i] += np.count_nonzero(usable & (remaining > threshold))
+
+    def _exceeds(self, place, rate, error, significance, faintest):
+        """Pixels above a significance or a rate, either of which may be None."""
+        above = False if faintest is None else rate > faintest
+        if significance is None:
+            return above
+        noise = self.noise[place] if self.noise.ndim else self.noise
+        return above | (rate > significance * np.hypot(error, noise))
 
     def _predict(self, block):
         """Changes of the data, (n_changed, n), rates and their errors, (n_rates, n)."""
         n_changed, n_rates = self.layout.n_changed, self.layout.n_rates
-        total = np.zeros((n_changed + 2 * n_rates, block.pixels.size))
+        total = None
         for index, part in self._strongest(block.parts):
             if index not in self.charges:
                 self.charges[index] = DecayCharges(
                     self.layout, end=part.end, reference_time=part.reference_time
                 )
-            values = self.charges[index](part.gamma)
-            by_amplitude = values[n_changed : n_changed + n_rates]
-            by_gamma = values[n_changed + n_rates :]
-            by_gamma *= part.amplitude
+            values = self.charges[index](part.amplitude, part.gamma)
+            rates, by_gamma = values[n_changed:-n_rates], values[-n_rates:]
             variance = correction_variance(
-                by_amplitude, by_gamma, covariance=part.covariance, charge=0.0
+                rates / part.amplitude,
+                by_gamma,
+                covariance=part.covariance,
+                charge=np.float32(0),
             )
-            # the last rows become errors; only now, since they are used above
-            np.sqrt(variance, out=by_gamma)
-            values[: n_changed + n_rates] *= part.amplitude
-            if part.pixels.size == block.pixels.size:
+            np.sqrt(variance, out=by_gamma, casting="same_kind")
+            # from here on the last rows are errors, which add like the rest
+            everywhere = part.pixels.size == block.pixels.size
+            if total is None and everywhere:
+                total = values
+            elif everywhere:
                 total += values
             else:
+                if total is None:
+                    total = np.zeros((len(values), block.pixels.size), values.dtype)
                 total[:, part.pixels] += values
-        rates = total[n_changed : n_changed + n_rates]
-        errors = np.hypot(total[n_changed + n_rates :], self.options.systematic * rates)
+        rates, errors = total[n_changed:-n_rates], total[-n_rates:]
+        if self.options.systematic:
+            errors = np.sqrt(np.square(errors) + np.square(self.options.systematic * rates))
         return total[:n_changed], rates, errors
 
     def _strongest(self, parts):
@@ -330,17 +340,17 @@ class _Work:
         if not chosen.any():
             return
         if not chosen.all():
-            changes = np.where(chosen, changes, 0.0)
+            changes = np.where(chosen, changes, changes.dtype.type(0))
         for image, change in zip(self.data, np.split(changes, len(self.data)), strict=True):
             if isinstance(place, slice):
                 np.subtract(image[:, place], change, out=image[:, place], casting="same_kind")
             else:
                 image[:, place] -= change
         if self.variances is not None:
-            self.variances[:, place] += np.where(chosen, errors[1:] ** 2, 0.0)
+            self.variances[:, place] += np.where(chosen, np.square(errors[1:]), 0)
 
     def result(self):
-        n_usable = np.count_nonzero(self.usable)
+        n_usable = max(np.count_nonzero(self.usable), 1)
         return CorrectionResult(
             rate=self.rate,
             variance=self.variance,
@@ -348,8 +358,8 @@ class _Work:
             persistence_flag=self.persistence,
             bad_flag=self.bad,
             thresholds=tuple(self.options.thresholds),
-            fractions_before=tuple(float(n / max(n_usable, 1)) for n in self.before),
-            fractions_after=tuple(float(n / max(n_usable, 1)) for n in self.after),
+            fractions_before=tuple(float(n / n_usable) for n in self.before),
+            fractions_after=tuple(float(n / n_usable) for n in self.after),
             n_stimuli=len(self.charges),
         )
 
@@ -359,11 +369,9 @@ def _above(values, threshold):
 
 
 def _image(values, shape, name):
-    """Values of all pixels, without a copy if they are an image or a number."""
-    values = np.asarray(values)
-    if values.shape not in ((), tuple(shape)):
-        raise ValueError(f"the {name} has the shape {values.shape}, the exposure {tuple(shape)}")
-    return np.broadcast_to(values, shape)
+    if np.shape(values) != tuple(shape):
+        raise ValueError(f"the {name} has shape {np.shape(values)}, the exposure {tuple(shape)}")
+    return np.asarray(values)
 
 
 def _require_array(array, n_dimensions, name):

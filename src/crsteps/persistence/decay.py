@@ -247,7 +247,7 @@ def pixel_values(value, *, shape, pixels=None, channels=None):
     """
     value = np.asarray(value)
     if value.ndim == 0:
-        return value[()]
+        return value.item()  # leaves the type of images it meets
     where = slice(None) if pixels is None else pixels
     if value.shape == tuple(shape):
         return value.ravel()[where]

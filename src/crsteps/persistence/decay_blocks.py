@@ -53,7 +53,7 @@ def walk_blocks(decays, *, size):
     ------
     block : PixelBlock
         Pixels in which something decays. Each pixel comes once, with all of its decays. Where the
-        amplitude or the slope is not finite a decay is left out.
+        amplitude or the slope is not finite, or the amplitude not positive, a decay is left out.
     """
     cursors = [0] * len(decays)
     while True:
@@ -69,7 +69,7 @@ def walk_blocks(decays, *, size):
         for index, (decay, pixels) in enumerate(zip(decays, ahead, strict=True)):
             count = pixels.size if stop is None else int(np.searchsorted(pixels, stop))
             if count:
-                part = _finite(decay.select(slice(cursors[index], cursors[index] + count)))
+                part = _known(decay.select(slice(cursors[index], cursors[index] + count)))
                 cursors[index] += count
                 if part.pixels.size:
                     parts.append((index, part))
@@ -77,11 +77,12 @@ def walk_blocks(decays, *, size):
             yield _block(parts)
 
 
-def _finite(decay):
-    """Decay without the pixels in which it is not known; one sum tells whether there are any."""
-    if np.isfinite(np.sum(decay.amplitude) + np.sum(decay.gamma)):
+def _known(decay):
+    """Decay in the pixels in which it says something; two sums tell whether it does in all."""
+    amplitude, gamma = decay.amplitude, decay.gamma
+    if np.isfinite(np.sum(amplitude) + np.sum(gamma)) and np.all(amplitude > 0):
         return decay
-    return decay.select(np.isfinite(decay.amplitude) & np.isfinite(decay.gamma))
+    return decay.select(np.isfinite(amplitude) & np.isfinite(gamma) & (amplitude > 0))
 
 
 def _block(parts):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.polynomial import chebyshev
 
 from crsteps.persistence.group_charge import GroupTimes, unit_group_charge
 from crsteps.persistence.slope_expansion import SlopeExpansion, expand_in_slope
@@ -17,6 +18,9 @@ __all__ = ["DecayCharges", "ExposureLayout"]
 
 # Ranges of slopes are extended by more than is needed, so that it happens seldom.
 _MARGIN = 0.25
+# Charges are written into float32; a sum of terms this much larger than itself needs float64.
+_TOLERANCE = 1e-7
+_LARGEST_TERMS = 30.0
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class ExposureLayout:
 
 class DecayCharges:
     """
-    What one decay adds to an exposure for an amplitude of 1 e-/s.
+    What one decay adds to an exposure.
 
     Parameters
     ----------
@@ -111,21 +115,21 @@ class DecayCharges:
         self._reference_time = reference_time
         self._expansion = None
 
-    def __call__(self, gamma):
+    def __call__(self, amplitude, gamma):
         """
         Evaluate for some pixels.
 
         Parameters
         ----------
-        gamma : ndarray
-            Slope of each pixel, finite, (n,), n > 0.
+        amplitude, gamma : ndarray
+            Amplitude in e-/s and slope of each pixel, finite, (n,), n > 0.
 
         Returns
         -------
         added : ndarray
-            Type float64, (n_changed + 2 n_rates, n): what is added to the numbers that are changed,
-            in e- or e-/s; to the rates, in e-/s; and the derivatives of the rates with respect to
-            the slope.
+            Type float32, or float64 where that is needed, (n_changed + 2 n_rates, n): what is added
+            to the numbers that are changed, in e- or e-/s; to the rates, in e-/s; and the
+            derivatives of the rates with respect to the slope.
         """
         low, high = float(gamma.min()), float(gamma.max())
         known = self._expansion
@@ -134,18 +138,23 @@ class DecayCharges:
                 low, high = min(low, known.low), max(high, known.high)
             margin = _MARGIN * (high - low)
             self._expansion = self._expand(low - margin, high + margin)
-        return self._expansion(gamma)
+        rows = self._expansion.coefficients
+        return rows @ self._expansion.basis(gamma, factor=amplitude, dtype=rows.dtype.type)
 
     def _expand(self, low, high):
         """Coefficients of all that is wanted, in a range of slopes."""
         layout = self._layout
         typical = np.sqrt(self._delays[0] * (self._delays[-1] + layout.times.end))
         log_time = float(np.log(typical / self._reference_time))
-        changed = expand_in_slope(self._unit_values, low=low, high=high, log_time=log_time)
+        changed = expand_in_slope(
+            self._unit_values, low=low, high=high, log_time=log_time, tolerance=_TOLERANCE
+        )
         rates = SlopeExpansion(
             layout.rates_of_changed() @ changed.coefficients, changed.low, changed.high, log_time
         ).with_derivative()
         rows = np.vstack([changed.coefficients, rates.coefficients])
+        if _largest_terms(rows[: layout.n_changed + layout.n_rates]) < _LARGEST_TERMS:
+            rows = rows.astype(np.float32)
         return SlopeExpansion(rows, changed.low, changed.high, log_time)
 
     def _unit_values(self, slopes):
@@ -163,3 +172,10 @@ class DecayCharges:
             return np.concatenate(charges, axis=1)
         rates = np.stack([c @ self._layout.rate_weights() for c in charges], axis=1)
         return rates.mean(axis=1, keepdims=True) if self._layout.kind == "rate" else rates
+
+
+def _largest_terms(coefficients):
+    """Largest sum of the sizes of the terms over the value, of functions that have no zero."""
+    slopes = np.linspace(-1, 1, 65)
+    values = np.abs(chebyshev.chebval(slopes, coefficients.T))
+    return float(np.max(np.abs(coefficients).sum(axis=1) / values.min(axis=1)))

@@ -60,7 +60,7 @@ class SlopeExpansion:
         """
         return self.coefficients @ self.basis(gamma, factor=factor)
 
-    def basis(self, gamma, *, factor=None):
+    def basis(self, gamma, *, factor=None, dtype=np.float64):
         """
         Polynomials times the decay at the typical time, of which all functions are made.
 
@@ -68,21 +68,23 @@ class SlopeExpansion:
         ----------
         gamma, factor : array_like
             As above.
+        dtype : type
+            Type of the values, and of the arithmetic.
 
         Returns
         -------
         basis : ndarray
-            Type float64, (n_terms, n), or (n_terms,) for one slope.
+            Of that type, (n_terms, n), or (n_terms,) for one slope.
         """
-        gamma = np.asarray(gamma, np.float64)
-        scaled = (gamma - (self.high + self.low) / 2) * (2.0 / (self.high - self.low))
-        basis = np.empty((self.coefficients.shape[1], *gamma.shape))
-        basis[0] = np.exp(-self.log_time * gamma)
+        gamma = np.asarray(gamma, dtype)
+        scaled = (gamma - dtype((self.high + self.low) / 2)) * dtype(2.0 / (self.high - self.low))
+        basis = np.empty((self.coefficients.shape[1], *gamma.shape), dtype)
+        basis[0] = np.exp(dtype(-self.log_time) * gamma)
         if factor is not None:
             basis[0] *= factor
         # The recurrence is linear: what multiplies the first polynomial multiplies all.
         basis[1] = basis[0] * scaled
-        scaled *= 2.0
+        scaled *= dtype(2.0)
         for term in range(2, len(basis)):
             np.multiply(scaled, basis[term - 1], out=basis[term, ...])
             basis[term] -= basis[term - 2]
