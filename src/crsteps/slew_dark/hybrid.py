@@ -2,8 +2,9 @@
 Cosmic rays by signal and quality factor together, or by signal and sharpness.
 
 A hit is told from persistence and hot pixels, whose ramps are straight, by its quality factor;
-without one, by its sharpness: persistence is smeared by the PSF that made it. Around the bright
-pixels of a hit, fainter signal counts that would not do by itself.
+without one, by its sharpness: persistence is smeared by the PSF that made it. (Without a quality
+plane, hot pixels remain, and hits as wide as stars are missed.) Around the bright pixels of a hit,
+fainter signal counts that would not do by itself.
 """
 
 from functools import lru_cache
@@ -19,9 +20,12 @@ _FEWEST_NEIGHBOURS, _MOST_BRIGHT_PIXELS = 400, 50_000
 _DENSEST = 0.1  # share of the neighbours that lie within the densest interval
 _STRONGEST_COUPLING = 0.02  # more than that is not coupling but the width of hits
 _COUPLES = 5.0  # significance from which the coupling of a pixel into its neighbours matters
-# What a pixel has in excess of this many times the fainter of its opposite neighbours is sharp:
-# a star at least 1.3 pixels wide (FWHM) has no such excess.
+# Sharp is what a pixel has in excess of this many times the fainter of its pairs of opposite
+# neighbours, diagonal ones weighted up because they are farther away. A track keeps nearly all of
+# its signal; of a star of 1.4 pixels (FWHM) a third is left at most, and of wider ones nothing.
 _SHARPNESS = 3.0
+_DIAGONAL_WEIGHT = 2.0
+_SHARP_SHARE = 0.5  # more than stars keep
 # Significance from which the four neighbours of a pixel are likely to be hit too.
 _STRONG = 15.0
 # Share of the quality factor of a hit that is spread evenly over two differences of groups.
@@ -124,7 +128,7 @@ def find_hits(
         if quality_kind == "bit":
             seeds = (quality.ravel()[pixels.index] > 0) & (z > grow_significance)
         else:
-            seeds = sharp > seed_significance
+            seeds = (sharp > seed_significance) & (sharp > _SHARP_SHARE * z)
         fringe = z > grow_significance
     mask = grow_seeds(pixels.mask(seeds), pixels.mask(grow))
     flagged = mask.ravel()[pixels.index]
@@ -183,11 +187,16 @@ def _without_coupling(pixels, coupling):
 
 def _fainter_pair(pixels):
     """Least mean of two opposite neighbours, 0 if negative: a track has two without charge."""
-    pairs = (
-        pixels.neighbour(dy, dx) + pixels.neighbour(-dy, -dx)
-        for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1))
-    )
-    return np.maximum(np.minimum.reduce(list(pairs)) / 2, 0)
+    pairs = [
+        weight * (pixels.neighbour(dy, dx) + pixels.neighbour(-dy, -dx))
+        for weight, dy, dx in (
+            (1, 0, 1),
+            (1, 1, 0),
+            (_DIAGONAL_WEIGHT, 1, 1),
+            (_DIAGONAL_WEIGHT, 1, -1),
+        )
+    ]
+    return np.maximum(np.minimum.reduce(pairs) / 2, 0)
 
 
 def _quality_of_hits(readout, signal):

@@ -47,8 +47,8 @@ def estimate_background_and_noise(data, *, usable, n_outputs=32, box=BOX):
         Background [ADU].
     noise : ndarray of float32, shape (ny, nx)
         Standard deviation of a pixel without charge [ADU], positive. Whole numbers without any
-        scatter have the noise of rounding. Of whole numbers that scatter by less than 1 it is good to
-        a quarter only.
+        scatter have the noise of rounding; of those that scatter by less than 1 it is good to a
+        quarter only.
 
     Raises
     ------
