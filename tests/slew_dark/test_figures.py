@@ -151,7 +151,7 @@ def test_original_cleaned_and_mask_of_the_whole_and_of_a_part(dark):
     plot_detector(figure, **dark, title="DET11 of a dark", box_size=64)
     whole, part = panels(figure)
     titles = [axes.get_title() for axes in whole]
-    assert titles == ["original", "cleaned", "mask: 20 pixels (0.03%)"]
+    assert titles == ["original", "cleaned", "mask: 20 pixels (0.03 %)"]
     for axes in whole:
         assert (axes.get_xlim(), axes.get_ylim()) == ((-0.5, 199.5), (-0.5, 299.5))
         assert axes.images[0].origin == "lower"
@@ -237,7 +237,7 @@ def test_panels_of_wide_images_stand_one_above_the_other(dark):
     figure = Figure()
     plot_detector(figure, **wide, box_size=50)
     shown = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
-    original, mask = shown["original"], shown["mask: 40 pixels (0.03%)"]
+    original, mask = shown["original"], shown["mask: 40 pixels (0.03 %)"]
     above, below = (axes.get_position(original=True) for axes in (original, mask))
     assert (above.x0, above.x1) == (below.x0, below.x1)
     assert above.y0 > below.y1

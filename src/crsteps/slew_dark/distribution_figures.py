@@ -134,7 +134,7 @@ def _draw_shapes(axes, whole):
     counts = np.array([whole[f"n_{shape}"] for shape in SHAPES])
     _draw_counts(axes, np.arange(len(SHAPES)), counts, width=0.8)
     names = [
-        f"{shape}\n{count / max(counts.sum(), 1):.1%}"
+        f"{shape}\n{100 * count / max(counts.sum(), 1):.1f} %"
         for shape, count in zip(SHAPES, counts, strict=True)
     ]
     axes.set_xticks(np.arange(len(SHAPES)), names)

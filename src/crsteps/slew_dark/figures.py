@@ -87,7 +87,8 @@ def plot_detector(
         for name in _PANELS[:-1] if wide else _PANELS[1:]:
             own[name].tick_params(labelbottom=not wide, labelleft=wide)
             own[name].set(**{"xlabel" if wide else "ylabel": ""})
-    searched = f"mask: {hits.sum():,} pixels ({hits.sum() / max(usable.sum(), 1):.2%})"
+    share = 100 * hits.sum() / max(usable.sum(), 1)
+    searched = f"mask: {hits.sum():,} pixels ({share:.2f} %)"
     for name, heading in zip(_PANELS, (*_PANELS[:-1], searched), strict=True):
         axes[f"{name}0"].set_title(heading, fontsize=14)
         _draw_box(axes[f"{name}0"], box)
