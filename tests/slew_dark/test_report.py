@@ -153,9 +153,12 @@ def test_line_and_cards_of_a_detector(frame):
     analysis = analyse_detector(frame, options=AnalysisOptions())
     analysis = replace(analysis, offset=1000.04, noise=5.013)
     assert detector_line("DET33", analysis) == (
-        "DET33: 2 cosmic rays, 4 pixels (0.0100 ± 0.0079 %); offset 1000.0, noise 5.01 ADU; "
+        "DET33: 2 cosmic rays, 4 pixels (0.0100 ± 0.0079 %); offset 1000.04, noise 5.01 ADU; "
         "quality plane: none"
     )
+    faint = replace(analysis, offset=0.010321, noise=0.00512)
+    assert "offset 0.01032, noise 0.00512 DN/s" in detector_line("NRCA1", faint, unit="DN/s")
+    assert detector_cards(faint, unit="DN/s")["CRNOISE"][1].startswith("[DN/s] ")
     cards = detector_cards(analysis)
     assert cards["CRSTATUS"][0] == "COMPLETE"
     assert (cards["CROFFSET"][0], cards["CRNOISE"][0], cards["CRQUAL"][0]) == (

@@ -210,7 +210,7 @@ class Products:
 
     def _write_images(self, outcomes, aside, history):
         """Write the images of one detector after the other; return the outcomes without them."""
-        small = []
+        small, unit = [], self.exposure.unit
         with ExitStack() as stack:
             writers = {
                 attribute: stack.enter_context(
@@ -220,7 +220,7 @@ class Products:
                 if name in aside
             }
             for outcome in self._shown(outcomes):
-                cards = detector_cards(outcome.analysis) if writers else {}
+                cards = detector_cards(outcome.analysis, unit=unit) if writers else {}
                 for attribute, writer in writers.items():
                     writer.add(outcome.detector, getattr(outcome.analysis, attribute), cards)
                 self.dq = outcome.analysis.dq
@@ -245,7 +245,8 @@ class Products:
         told = []
         for outcome in tqdm(outcomes, total=number, unit="detector", disable=not has_bar):
             level = logging.WARNING if outcome.analysis.reason else logging.INFO
-            told.append((level, detector_line(outcome.detector, outcome.analysis)))
+            line = detector_line(outcome.detector, outcome.analysis, unit=self.exposure.unit)
+            told.append((level, line))
             if not has_bar:
                 log.log(*told.pop())
             yield outcome

@@ -25,7 +25,7 @@ _CARDS = {
 _UNKNOWN = "unknown"
 
 
-def detector_line(name, analysis):
+def detector_line(name, analysis, *, unit="ADU"):
     """
     Tell what was found on a detector.
 
@@ -35,6 +35,8 @@ def detector_line(name, analysis):
         Name of the detector.
     analysis : crsteps.slew_dark.analysis.DetectorAnalysis
         Result.
+    unit : str, optional
+        Unit of the data.
 
     Returns
     -------
@@ -44,14 +46,16 @@ def detector_line(name, analysis):
     if analysis.reason:
         return f"{name} is skipped: {analysis.reason}"
     row = _detector_row(analysis)
+    digits = max(0, 2 - math.floor(math.log10(analysis.noise)))
     return (
         f"{name}: {row['n_clusters']:,} cosmic rays, {row['n_flagged']:,} pixels "
-        f"({_measured(row, 'flagged_fraction', percent=True)}); offset {analysis.offset:.1f}, "
-        f"noise {analysis.noise:.2f} ADU; quality plane: {analysis.used_quality}"
+        f"({_measured(row, 'flagged_fraction', percent=True)}); offset "
+        f"{analysis.offset:.{digits}f}, noise {analysis.noise:.{digits}f} {unit}; quality plane: "
+        f"{analysis.used_quality}"
     )
 
 
-def detector_cards(analysis):
+def detector_cards(analysis, *, unit="adu"):
     """
     Give what was found on a detector as cards of its header.
 
@@ -59,6 +63,8 @@ def detector_cards(analysis):
     ----------
     analysis : crsteps.slew_dark.analysis.DetectorAnalysis
         Result.
+    unit : str, optional
+        Unit of the data.
 
     Returns
     -------
@@ -69,8 +75,8 @@ def detector_cards(analysis):
     if analysis.reason:
         return cards | {"CRREASON": (analysis.reason, "why it was skipped")}
     cards |= {
-        "CROFFSET": (_rounded(analysis.offset), "[adu] offset removed for the search"),
-        "CRNOISE": (_rounded(analysis.noise), "[adu] median noise of a pixel"),
+        "CROFFSET": (_rounded(analysis.offset), f"[{unit}] offset removed for the search"),
+        "CRNOISE": (_rounded(analysis.noise), f"[{unit}] median noise of a pixel"),
         "CRQUAL": (analysis.used_quality, "use of the quality plane"),
     }
     return cards | statistics_cards(_detector_row(analysis))
