@@ -146,9 +146,8 @@ def find_cosmic_rays(
     options = options or DetectionOptions()
     data = np.asarray(data)
     kind = _kind_of_plane(quality, quality_kind, options.detector)
-    _check_shapes(data, usable=usable, quality=quality, noise=noise, master_dark=master_dark)
-    if not 0 < electrons_per_adu < np.inf:
-        raise ValueError(f"electrons_per_adu is {electrons_per_adu}; it must be positive")
+    planes = {"usable": usable, "quality": quality, "noise": noise, "master_dark": master_dark}
+    _check(data, planes, electrons_per_adu)
     usable = _usable(data, usable, noise, master_dark)
     image = data if master_dark is None else data - master_dark
     background, measured = estimate_background_and_noise(
@@ -182,10 +181,12 @@ def _kind_of_plane(quality, kind, detector):
     return kind if quality is not None and detector in ("hybrid", "astroscrappy+quality") else None
 
 
-def _check_shapes(data, **others):
+def _check(data, planes, electrons_per_adu):
+    if not 0 < electrons_per_adu < np.inf:
+        raise ValueError(f"electrons_per_adu is {electrons_per_adu}; it must be positive")
     if data.ndim != 2:
         raise ValueError(f"the dark has the shape {data.shape}; it must have two axes")
-    for name, other in others.items():
+    for name, other in planes.items():
         if other is not None and np.shape(other) != data.shape:
             raise ValueError(
                 f"{name} has the shape {np.shape(other)} and the dark {data.shape}: they must be "
