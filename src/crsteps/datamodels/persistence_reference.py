@@ -28,6 +28,7 @@ _UNITS = {"amplitude": "electron / s", "fluence": "electron", "time": "s"}
 _TABLES = ("fluence", "amplitude", "gamma", "exposure_time")
 _COVARIANCE = ("amplitude", "gamma", "cross")
 _NUMBERS = ("reference_time", "forgetting_rate", "systematic")
+_VALUES = "a number, a list with one for each channel, or an image stored in this file"
 _DEFAULTS = {
     "amplitude_scale": 1.0,
     "gamma_offset": 0.0,
@@ -134,14 +135,16 @@ def write_persistence(path, detectors, *, meta):
     try:
         for name, values in detectors.items():
             known = {k: v for k, v in values.items() if k not in ("detector", "meta", "n_channels")}
-            complete = {**_DEFAULTS, **known}
-            tree["detectors"][name] = _entry(complete)
-            _check(name, complete)
+            tree["detectors"][name] = _entry(name, {**_DEFAULTS, **known})
+        file = asdf.AsdfFile(tree, custom_schema=_SCHEMA)
+        file.validate()
+        for name, values in detectors.items():
+            _check(name, {**_DEFAULTS, **values})
         with atomic_path(path) as aside:
-            asdf.AsdfFile(tree, custom_schema=_SCHEMA).write_to(aside, **_COMPRESSION)
+            file.write_to(aside, **_COMPRESSION)
     except asdf.ValidationError as error:
         raise CrstepsInputError(_refusal(path, error)) from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise CrstepsInputError(
             f"{path}: the persistence reference is not written: {_first_line(error)}; correct "
             "what is given."
@@ -211,36 +214,32 @@ def _load(value):
     return np.array(value, np.float64) if np.ndim(value) else float(value)
 
 
-def _entry(values):
-    """Entry of a detector, as it is stored; the schema refuses what is not known."""
-    curve = dict(values["curve"])
+def _entry(name, values):
+    """Entry of a detector, as it is stored; the schema refuses what is wrong in it."""
+    curve = dict(values.get("curve", {}))
+    if "kind" not in curve:
+        raise ValueError(f"detectors.{name}.curve has no kind")
     kind = curve.pop("kind")
     level = values["saturation_level"]
-    maps = {name: _store(value) for name, value in _maps(values).items()}
     return {
         **values,
-        "curve": {kind: {key: _plain(v) for key, v in curve.items() if v is not None}},
-        "amplitude_scale": maps.pop("amplitude_scale"),
-        "gamma_offset": maps.pop("gamma_offset"),
-        "covariance": {name.removeprefix("covariance."): value for name, value in maps.items()},
-        "saturation_level": None if level is None or np.isposinf(level) else float(level),
-        **{name: float(values[name]) for name in _NUMBERS},
+        "curve": {kind: {key: _store(v) for key, v in curve.items() if v is not None}},
+        "amplitude_scale": _store(values["amplitude_scale"], image=True),
+        "gamma_offset": _store(values["gamma_offset"], image=True),
+        "covariance": {k: _store(v, image=True) for k, v in values["covariance"].items()},
+        "saturation_level": None if level == np.inf else _store(level),
+        **{key: _store(values[key]) for key in _NUMBERS if key in values},
     }
 
 
-def _store(value):
-    """Number or list for YAML; an image as float32, each in a block of its own."""
-    if np.ndim(value) != 2:
-        return _plain(value)
-    value = np.asanyarray(value)
-    return value.view() if value.dtype == np.float32 else value.astype(np.float32)
-
-
-def _plain(value):
-    if isinstance(value, str):
+def _store(value, *, image=False):
+    """Number, text or list for YAML; an image as float32, each in a block of its own."""
+    if isinstance(value, str | None):
         return value
-    value = np.asarray(value)
-    return value.tolist() if value.dtype.kind not in "fiu" else value.astype(np.float64).tolist()
+    array = np.asanyarray(value)
+    if image and array.ndim == 2:
+        return array.view() if array.dtype == np.float32 else array.astype(np.float32)
+    return (array.astype(np.float64) if array.dtype.kind in "fiu" else array).tolist()
 
 
 def _maps(values):
@@ -339,10 +338,14 @@ def _refusal(path, error):
             f"{path} is not a persistence reference: {where} is {error.instance} and not {_FORMAT}:"
             " give another file."
         )
-    return (
-        f"{path} is no valid persistence reference: at {where}, {_first_line(error)}; correct "
-        "that entry."
-    )
+    what = _first_line(error)
+    if error.validator == "additionalProperties":
+        unknown = sorted(set(error.instance) - set(error.schema["properties"]))
+        what = f"'{unknown[0]}' is not known"
+    elif error.validator == "anyOf":
+        wanted = "a positive number or null" if where.endswith("level") else _VALUES
+        what = f"{str(error.instance)[:40]} is not {wanted}"
+    return f"{path} is no valid persistence reference: at {where}, {what}; correct that entry."
 
 
 def _first_line(error):
