@@ -77,7 +77,7 @@ class FitOptions:
     shrink: str = "slope"
     prior_pixels: int = 50_000
     prior_significance: float = 5.0
-    max_steps: int = 12
+    max_steps: int = 8
 
     def __post_init__(self):
         low, high = self.gamma_range

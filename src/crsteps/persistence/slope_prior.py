@@ -15,6 +15,7 @@ __all__ = ["Population", "measure_population", "populations_by_channel", "shrink
 
 _FEWEST = 20
 _CLIP = 4.0
+_BLOCK = 65536
 # A spread is never taken for smaller, whatever a few pixels say.
 _SMALLEST_SPREAD = 0.01
 
@@ -126,11 +127,15 @@ def shrink(parameters, covariance, which, *, mean, variance, where):
         The pixels, (n,).
     """
     columns = [[0, 3, 4], [3, 1, 5], [4, 5, 2]][which]
-    with_all = covariance[columns]  # a copy
-    share = np.divide(1.0, with_all[which] + variance, where=where, out=np.zeros(where.shape))
-    distance = np.where(where, mean - parameters[which], 0.0)
-    for parameter, column in zip(parameters, with_all, strict=True):
-        parameter += share * column * distance
     pairs = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
-    for row, (i, j) in enumerate(pairs):
-        covariance[row] -= share * with_all[i] * with_all[j]
+    mean, variance = (np.broadcast_to(values, where.shape) for values in (mean, variance))
+    chosen = np.flatnonzero(where)
+    for start in range(0, chosen.size, _BLOCK):
+        pixels = chosen[start : start + _BLOCK]
+        with_all = covariance[:, pixels][columns]
+        share = 1.0 / (with_all[which] + variance[pixels])
+        distance = share * (mean[pixels] - parameters[which][pixels])
+        for parameter, column in zip(parameters, with_all, strict=True):
+            parameter[pixels] += column * distance
+        for row, (i, j) in enumerate(pairs):
+            covariance[row, pixels] -= share * with_all[i] * with_all[j]
