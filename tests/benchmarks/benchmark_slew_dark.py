@@ -1,10 +1,10 @@
 """SlewDarkCosmicsStep, astroscrappy and skimage on the same simulated slew darks of NISP.
 
 Parts: scores (precision, recall and F1 of detectors over seeds that no threshold was chosen on),
-identity (the masks of detector astroscrappy and those of astroscrappy itself), commands (sixteen
-detectors from file to products with ``strun`` against astroscrappy alone, each a whole process
-with one thread, in turns), clusters (against skimage's regionprops_table). Prints tables in
-Markdown.
+variants (the same where one assumption of the simulation is another), identity (the masks of
+detector astroscrappy and those of astroscrappy itself), commands (sixteen detectors from file to
+products with ``strun`` against astroscrappy alone, each a whole process with one thread, in turns),
+clusters (against skimage's regionprops_table). Prints tables in Markdown.
 
     python tests/benchmarks/benchmark_slew_dark.py --results outcomes.json
 
@@ -25,6 +25,7 @@ import numpy as np
 from slew_dark_cases import (
     CASES,
     METHODS,
+    VARIANTS,
     Results,
     as_counts,
     call_astroscrappy,
@@ -51,7 +52,9 @@ from crsteps.simulation.slew_darks import simulate_slew_dark
 
 SEEDS = (101, 102, 103, 104, 105)
 EXPOSURE_SEED = 106
-PARTS = ("scores", "identity", "commands", "clusters")
+PARTS = ("scores", "variants", "identity", "commands", "clusters")
+# Methods of the variants.
+VARIED = ("hybrid", "hybrid, one bit", "astroscrappy", "quality factor > 49")
 ALONE = "astroscrappy alone, calls"
 COMMANDS = {
     "hybrid": {"detector": "hybrid"},
@@ -73,7 +76,7 @@ class Bench:
         self.exposure = lru_cache(maxsize=1)(self._exposure)
 
     def _dark(self, case, seed, quality):
-        return simulate_slew_dark(sized(CASES[case], self.size, quality), seed=seed)
+        return simulate_slew_dark(sized((CASES | VARIANTS)[case], self.size, quality), seed=seed)
 
     def _once(self, key, measure):
         """Known value of a key, or what `measure` returns."""
@@ -98,19 +101,19 @@ class Bench:
             for case in self.cases
         }
 
-    def scores(self):
+    def scores(self, cases, methods, seeds):
         """Counts of every seed by case and method."""
         found = {}
-        for case in self.cases:
-            names = sorted(self.methods, key=lambda name: METHODS[name].simulated_quality)
-            for seed in self.seeds:
+        for case in cases:
+            names = sorted(methods, key=lambda name: METHODS[name].simulated_quality)
+            for seed in seeds:
                 for name in names:
                     self._once(
                         ("score", case, seed, name),
                         lambda case=case, seed=seed, name=name: self._score(case, seed, name),
                     )
-            for name in self.methods:
-                values = [self.results.get("score", case, s, name, self.size) for s in self.seeds]
+            for name in methods:
+                values = [self.results.get("score", case, s, name, self.size) for s in seeds]
                 found[case, name] = [as_counts(value) for value in values]
         return found
 
@@ -204,8 +207,10 @@ def main():
     bench = Bench(arguments := parser.parse_args())
     if "scores" in arguments.parts:
         show(description_table(bench.descriptions()))
-        scores = bench.scores()
+        scores = bench.scores(arguments.cases, arguments.methods, arguments.seeds)
         show(score_table(scores), target_table(scores))
+    if "variants" in arguments.parts:
+        show(score_table(bench.scores(VARIANTS, VARIED, arguments.seeds[:2])))
     if "identity" in arguments.parts:
         show(identity_table(bench.identity()))
     if "clusters" in arguments.parts:

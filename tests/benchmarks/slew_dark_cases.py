@@ -11,7 +11,8 @@ from scipy import ndimage
 
 from crsteps.detector.macc import SPECTROSCOPIC
 from crsteps.detector.nisp import ELECTRONS_PER_ADU
-from crsteps.simulation.slew_darks import QUALITY_CUT, SlewDark, SlewDarkOptions
+from crsteps.simulation.slew_dark_scene import PersistenceOptions
+from crsteps.simulation.slew_darks import QUALITY_CUT, SOLAR, SlewDark, SlewDarkOptions
 from crsteps.slew_dark.detection import DetectionOptions, find_cosmic_rays
 
 CASES = {
@@ -21,6 +22,22 @@ CASES = {
     "solar event, persistence": SlewDarkOptions(solar_factor=5.0),
     "spectroscopic": SlewDarkOptions(readout=SPECTROSCOPIC, persistence=False),
     "spectroscopic, persistence": SlewDarkOptions(readout=SPECTROSCOPIC),
+}
+# One thing different from the case "persistence": is anything tuned to what was assumed?
+VARIANTS = {
+    "noise of 7 e-": SlewDarkOptions(drift_noise=5.2),
+    "white noise instead of drift": SlewDarkOptions(drift_noise=0.0, read_noise=17.5),
+    "no coupling": SlewDarkOptions(ipc=0.0),
+    "coupling 0.5 %": SlewDarkOptions(ipc=0.005),
+    "noisy pixels 1 %": SlewDarkOptions(noisy_fraction=0.01),
+    "five times the hot pixels": SlewDarkOptions(hot_fraction=1e-3),
+    "wide tracks": SlewDarkOptions(galactic=SOLAR),
+    "persistence of 60 s before": SlewDarkOptions(
+        sources=PersistenceOptions(image_delay=60.0, spectrum_delay=200.0)
+    ),
+    "five times the sources": SlewDarkOptions(
+        sources=PersistenceOptions(n_sources=5500, n_spectra=50)
+    ),
 }
 
 
