@@ -16,115 +16,24 @@ groups, is worked out in a block that fits into the processor's cache, and subtr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from crsteps.persistence.correction_result import CorrectionOptions, CorrectionResult
 from crsteps.persistence.decay import combine_decays
 from crsteps.persistence.decay_blocks import walk_blocks
 from crsteps.persistence.exposure_charges import DecayCharges, ExposureLayout
 from crsteps.persistence.group_charge import GroupTimes
-from crsteps.persistence.history import CLOCK_TOLERANCE
+from crsteps.persistence.history import CLOCK_TOLERANCE, StimulusDecay
 from crsteps.persistence.power_law import correction_variance
 
 __all__ = ["CorrectionOptions", "CorrectionResult", "correct_ramp", "correct_rates"]
 
-# Numbers worked on at once, which stay in the processor's cache, and limits of the pixels at once.
-_BLOCK_NUMBERS = 2**18
+# Numbers worked on at once, pixels of all stimuli that are held in memory, and limits of the pixels
+# of one stimulus worked on at once.
+_BLOCK_NUMBERS, _MOST_WAITING = 2**18, 2**20
 _FEWEST_PIXELS, _MOST_PIXELS = 256, 2**15
-
-
-@dataclass(frozen=True)
-class CorrectionOptions:
-    """
-    Options of `correct_ramp` and `correct_rates`.
-
-    The significance of a flag is the predicted rate over its error and the noise of the exposure,
-    added in quadrature. Thresholds that are None flag nothing.
-
-    Attributes
-    ----------
-    combine : {"sum", "max"}
-        Whether the persistence of several stimuli adds, or the one that is strongest at the first
-        reset of the exposure counts alone in each pixel.
-    systematic : float
-        Error of the model as a fraction of the prediction.
-    minimum_significance : float
-        Predicted rate over its error below which nothing is subtracted; 0 subtracts all.
-    flag_significance, flag_rate : float or None
-        Significance, or rate in e-/s, above which a pixel is flagged for its persistence.
-    bad_significance, bad_rate : float or None
-        The same for pixels that are not to be used.
-    thresholds : tuple of float
-        Rates in e-/s above which pixels are counted.
-
-    Raises
-    ------
-    ValueError
-        If a number is negative or not finite, or the way to combine is not known.
-    """
-
-    combine: str = "sum"
-    systematic: float = 0.1
-    minimum_significance: float = 1.0
-    flag_significance: float | None = None
-    flag_rate: float | None = 0.01
-    bad_significance: float | None = None
-    bad_rate: float | None = None
-    thresholds: tuple[float, ...] = (0.1, 0.03, 0.01)
-
-    def __post_init__(self):
-        if self.combine not in ("sum", "max"):
-            raise ValueError(
-                f'persistence cannot be combined by "{self.combine}"; give "sum" or "max"'
-            )
-        for name, value in vars(self).items():
-            values = [] if name == "combine" or value is None else np.atleast_1d(value)
-            if not all(np.isfinite(v) and v >= 0 for v in values):
-                raise ValueError(f"{name} is {value}; it has to be finite and not negative")
-
-
-@dataclass(frozen=True)
-class CorrectionResult:
-    """
-    What was predicted, and what was done; images are (ny, nx).
-
-    Attributes
-    ----------
-    rate : ndarray
-        Predicted rate in e-/s, float32, 0 in pixels that no stimulus reaches.
-    variance : ndarray
-        Its variance in (e-/s)**2, float32, whether it was subtracted or not. The Poisson noise of
-        the persistence is not in it: it is in the data, before and after.
-    subtracted : ndarray of bool
-        Usable pixels in which the persistence was subtracted.
-    persistence_flag, bad_flag : ndarray of bool
-        Usable pixels above a threshold of persistence, and above the second one.
-    thresholds : tuple of float
-        Rates in e-/s to which the fractions belong.
-    fractions_before : tuple of float
-        Usable pixels, of all usable pixels, whose predicted rate is above each threshold.
-    fractions_after : tuple of float
-        The same for the rate that may remain: the error of the prediction where it was subtracted,
-        the predicted rate where it was not. Without a usable pixel fractions are 0.
-    n_stimuli : int
-        Stimuli that reach at least one pixel of the exposure.
-    """
-
-    rate: np.ndarray
-    variance: np.ndarray
-    subtracted: np.ndarray
-    persistence_flag: np.ndarray
-    bad_flag: np.ndarray
-    thresholds: tuple[float, ...]
-    fractions_before: tuple[float, ...]
-    fractions_after: tuple[float, ...]
-    n_stimuli: int
-
-    @property
-    def added_variance(self):
-        """Variance in (e-/s)**2 that the subtraction adds to the data, 0 where there was none."""
-        return np.where(self.subtracted, self.variance, np.float32(0))
 
 
 def correct_ramp(
@@ -196,11 +105,13 @@ def correct_rates(
     rates : ndarray
         Rate of each integration in e-/s, float32 or float64, (n_integrations, ny, nx), or one image
         with the mean of all integrations, (1, ny, nx). It is changed; NaN stay.
-    decays, times, resets, usable, noise, options
+    decays, times, resets
         As for `correct_ramp`.
     variances : ndarray, optional
         Variance of each rate in (e-/s)**2, of the shape of the rates. It is changed: that of the
         subtracted rate is added.
+    usable, noise, options
+        As for `correct_ramp`.
 
     Returns
     -------
@@ -243,8 +154,8 @@ def _correct(data, layout, decays, *, usable, noise, options, variances=None):
     _check_decays(decays, layout.resets[0], shape)
     work = _Work(data, layout, options, usable, noise, variances)
     n_numbers = layout.n_changed + 2 * layout.n_rates
-    size = int(np.clip(_BLOCK_NUMBERS // n_numbers, _FEWEST_PIXELS, _MOST_PIXELS))
-    for block in walk_blocks(decays, size=size):
+    size = min(_BLOCK_NUMBERS // n_numbers, _MOST_WAITING // max(len(decays), 1), _MOST_PIXELS)
+    for block in walk_blocks(decays, size=max(size, _FEWEST_PIXELS)):
         work.correct(block)
     return work.result()
 
@@ -364,10 +275,6 @@ class _Work:
         )
 
 
-def _above(values, threshold):
-    return values > threshold if threshold is not None else False
-
-
 def _image(values, shape, name):
     if np.shape(values) != tuple(shape):
         raise ValueError(f"the {name} has shape {np.shape(values)}, the exposure {tuple(shape)}")
@@ -404,8 +311,13 @@ def _check_decays(decays, start, shape):
                 f"a stimulus ended {decay.end - start:g} s after the exposure began; "
                 "give only stimuli that ended before"
             )
-        if len(decay.pixels) and not 0 <= decay.pixels[0] <= decay.pixels[-1] < np.prod(shape):
+        if isinstance(decay, StimulusDecay):
+            fits = tuple(decay.shape) == tuple(shape)
+        else:
+            pixels = decay.pixels
+            fits = not pixels.size or 0 <= pixels[0] <= pixels[-1] < shape[0] * shape[1]
+        if not fits:
             raise ValueError(
-                f"a stimulus has pixels outside the exposure of shape {tuple(shape)}: "
-                "give the history of the same detector and subarray"
+                f"a stimulus has pixels of another shape than {tuple(shape)}, that of the "
+                "exposure: give the history of the same detector and subarray"
             )

@@ -30,7 +30,7 @@ class PixelBlock:
 
     @property
     def place(self):
-        """Slice or array of int: index of the pixels in a flat image, a slice if they are all."""
+        """Index of the pixels in a flat image: a slice if they are all within it, or the list."""
         first, last = int(self.pixels[0]), int(self.pixels[-1])
         if last - first + 1 == self.pixels.size:
             return slice(first, last + 1)
@@ -44,8 +44,7 @@ def walk_blocks(decays, *, size):
     Parameters
     ----------
     decays : sequence of Decay or StimulusDecay
-        Anything with ``pixels``, ascending, and ``select``, which takes a slice of them and returns
-        a `Decay`. Both are read a slice at a time, from the first pixel to the last.
+        Decays with ascending pixels, or anything with ``pieces`` like `StimulusDecay`.
     size : int
         Largest number of pixels that a decay has in a block.
 
@@ -55,26 +54,57 @@ def walk_blocks(decays, *, size):
         Pixels in which something decays. Each pixel comes once, with all of its decays. Where the
         amplitude or the slope is not finite, or the amplitude not positive, a decay is left out.
     """
-    cursors = [0] * len(decays)
+    readers = [_Reader(decay, size) for decay in decays]
     while True:
-        ahead = [
-            np.asarray(decay.pixels[cursor : cursor + size])
-            for decay, cursor in zip(decays, cursors, strict=True)
-        ]
-        if not any(pixels.size for pixels in ahead):
-            return
-        # beyond the last pixel of a slice that is full there may be more of it
-        stop = min((int(p[-1]) + 1 for p in ahead if p.size == size), default=None)
-        parts = []
-        for index, (decay, pixels) in enumerate(zip(decays, ahead, strict=True)):
-            count = pixels.size if stop is None else int(np.searchsorted(pixels, stop))
-            if count:
-                part = _known(decay.select(slice(cursors[index], cursors[index] + count)))
-                cursors[index] += count
-                if part.pixels.size:
-                    parts.append((index, part))
+        for reader in readers:
+            reader.refill()
+        stop = min((r.next_pixel for r in readers if r.next_pixel is not None), default=None)
+        parts = [(index, reader.take(stop)) for index, reader in enumerate(readers)]
+        parts = [(index, part) for index, part in parts if part is not None]
         if parts:
             yield _block(parts)
+        elif stop is None:
+            return
+
+
+class _Reader:
+    """One decay, read piece by piece; what is read but not yet taken waits."""
+
+    def __init__(self, decay, size):
+        pieces = getattr(decay, "pieces", None)
+        self._pieces = pieces(size) if pieces else _pieces(decay, size)
+        self._waiting = None
+        self.next_pixel = 0
+
+    def refill(self):
+        """Read on if all that was read is taken, until there is something or the end."""
+        while self._waiting is None and self.next_pixel is not None:
+            piece, self.next_pixel = next(self._pieces, (None, None))
+            piece = None if piece is None else _known(piece)
+            self._waiting = piece if piece is not None and piece.pixels.size else None
+
+    def take(self, stop):
+        """Part below a pixel, or all that waits if `stop` is None; None if there is nothing."""
+        waiting = self._waiting
+        if waiting is None:
+            return None
+        count = waiting.pixels.size
+        if stop is not None and waiting.pixels[-1] >= stop:
+            count = int(np.searchsorted(waiting.pixels, stop))
+        if count == waiting.pixels.size:
+            self._waiting = None
+            return waiting
+        self._waiting = waiting.select(slice(count, None))
+        return waiting.select(slice(0, count)) if count else None
+
+
+def _pieces(decay, size):
+    """Pieces of a decay that is in memory, like those of `StimulusDecay`."""
+    n_pixels = decay.pixels.size
+    for first in range(0, n_pixels, size):
+        last = min(first + size, n_pixels)
+        next_pixel = int(decay.pixels[last - 1]) + 1 if last < n_pixels else None
+        yield decay.select(slice(first, last)), next_pixel
 
 
 def _known(decay):
