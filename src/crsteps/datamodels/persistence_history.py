@@ -241,14 +241,14 @@ def update_histories(path, change):
 def _write(path, histories, state):
     """Write a file in the place of one of a state; the caller is the only writer."""
     path = Path(path)
-    new_state = uuid.uuid4().hex
+    _require_state(path, state)
     tree = {
         "meta": {
             "format": _FORMAT,
             "format_version": _FORMAT_VERSION,
             "crsteps_version": __version__,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "state": new_state,
+            "state": uuid.uuid4().hex,
             **_META,
         },
         "detectors": {name: _tree(path, histories[name]) for name in sorted(histories)},
@@ -256,7 +256,7 @@ def _write(path, histories, state):
     try:
         with atomic_path(path) as aside:
             write_asdf(aside, tree)
-            _require_state(path, state)
+            _require_state(path, state)  # again, for file systems that cannot lock
     except OSError as error:
         raise CrstepsInputError(
             f"{path} cannot be written: {error.strerror}; choose another folder."
