@@ -169,16 +169,16 @@ def jwst_start(facts):
 def _integrations(facts):
     """Number of the first integration of a file in its exposure, from 0, and how many it holds."""
     total = whole_number(facts, "NINTS", 1)
-    first = optional_number(facts, "INTSTART", 1)
-    last = optional_number(facts, "INTEND", total)
-    number = int(last) - int(first) + 1
+    first = int(optional_number(facts, "INTSTART", 1))
+    last = int(optional_number(facts, "INTEND", total))
+    number = last - first + 1
     held = facts.shape[0] if len(facts.shape) >= 3 else number
     if not (first >= 1 and number >= 1) or held != number:
         raise CrstepsInputError(
             f"{facts.source}: NINTS, INTSTART and INTEND say integrations {first} to {last}, but "
             f"the data have {held}; correct the keywords."
         )
-    return int(first) - 1, number
+    return first - 1, number
 
 
 def _resets_of_keywords(facts, timing, first, number):
@@ -200,13 +200,14 @@ def _resets_of_table(facts, timing, first, number):
             f"{facts.source}: the table INT_TIMES has no integration_number or no int_end_MJD_UTC; "
             "remove the table or mend it."
         ) from None
-    wanted = np.isin(numbers, np.arange(first + 1, first + number + 1))
-    ends = np.asarray(ends, np.float64)[wanted]
-    if ends.size != number:
+    held = np.arange(first + 1, first + number + 1)
+    wanted = np.isin(numbers, held)
+    if not np.array_equal(np.asarray(numbers)[wanted], held):
         raise CrstepsInputError(
-            f"{facts.source}: the table INT_TIMES has {ends.size} of the {number} integrations; "
-            "remove the table or mend it."
+            f"{facts.source}: the table INT_TIMES does not have the integrations {first + 1} to "
+            f"{first + number}, each once and in order; remove the table or mend it."
         )
+    ends = np.asarray(ends, np.float64)[wanted]
     for end in ends:
         modified_julian_date(facts.source, "int_end_MJD_UTC of INT_TIMES", end)
     resets = ends * DAY - timing.duration

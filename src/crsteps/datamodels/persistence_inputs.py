@@ -142,13 +142,22 @@ def charge_flags(model):
         DO_NOT_USE or REFERENCE_PIXEL; likewise. Saturated pixels may be among them, since rates of
         saturated pixels are not to be used.
     """
-    if np.ndim(model.data) == 4:
-        groups, pixels = np.asarray(model.groupdq), np.asarray(model.pixeldq)
-        unusable = (pixels & np.uint32(_DO_NOT_USE | _REFERENCE_PIXEL)) != 0
-        return (groups & _SATURATED) != 0, ((groups & _DO_NOT_USE) != 0) | unusable
-    flags = np.asarray(model.dq)
-    unusable = (flags & np.uint32(_DO_NOT_USE | _REFERENCE_PIXEL)) != 0
-    return (flags & np.uint32(_SATURATED)) != 0, unusable
+    shape = np.shape(model.data)
+    if len(shape) == 4:
+        groups = _flagged(model, "groupdq", _DO_NOT_USE, shape)
+        pixels = _flagged(model, "pixeldq", _DO_NOT_USE | _REFERENCE_PIXEL, shape[2:])
+        return _flagged(model, "groupdq", _SATURATED, shape), groups | pixels
+    unusable = _flagged(model, "dq", _DO_NOT_USE | _REFERENCE_PIXEL, shape)
+    return _flagged(model, "dq", _SATURATED, shape), unusable
+
+
+def _flagged(model, name, bits, shape):
+    """True where a flag is set; nowhere if the model has no such flags."""
+    flags = getattr(model, name, None)
+    if flags is None:
+        return np.zeros(shape, bool)
+    flags = np.asarray(flags)
+    return (flags & flags.dtype.type(bits)) != 0
 
 
 def detector_window(model):
