@@ -363,11 +363,11 @@ def _search(series, signals):
     gain /= norm
     amplitude /= norm
     if signals.expected_gamma is not None:
-        # positive everywhere, as `_largest` needs it
-        distance = series.nodes.astype(np.float32)[:, np.newaxis]
-        distance = (distance - signals.expected_gamma.astype(np.float32)) ** 2
-        distance = np.float32((series.high - series.low) ** 2) - distance
-        gain += signals.gamma_precision.astype(np.float32) * distance
+        # less the squared distance from the expected slope; positive everywhere, for `_largest`
+        expected, precision = signals.expected_gamma, signals.gamma_precision
+        positive = (series.high - series.low) ** 2 - expected**2
+        square = np.array([-precision, 2 * precision * expected, precision * positive], np.float32)
+        gain += np.vander(series.nodes, 3).astype(np.float32) @ square
     best = np.clip(_largest(gain), 1, _NODES - 2)
 
     # The nodes are evenly spaced in the angle whose cosine is the scaled slope.

@@ -27,7 +27,9 @@ __all__ = ["DarkData", "PixelFits", "fit_pixels"]
 _BLOCK = 4096
 _SECOND_BLOCK = 32768
 # A hit is looked for unless the other darks would fit better than this fraction of pixels does.
-_GOOD_FIT = 0.01
+_GOOD_FIT = 0.05
+# Pixels that are hit converge badly, and to nothing; the worst dark shows before.
+_STEPS_BEFORE_HITS = 2
 
 
 @dataclass(frozen=True)
@@ -225,7 +227,7 @@ def _leave_out_hits(series, signals, estimate, limits, *, fewest, threshold, max
         unknown = np.flatnonzero(~np.isfinite(new.gamma) & (points >= fewest))
         if unknown.size:
             new.update(unknown, search(series, mine.at(unknown)))
-        refine(series, mine, new, max_steps=max_steps)
+        refine(series, mine, new, max_steps=_STEPS_BEFORE_HITS)
         if new is not estimate:
             estimate.update(todo, new)
         suspect = np.flatnonzero((new.chi2 > limits[points]) & (points > fewest))
@@ -241,6 +243,13 @@ def _leave_out_hits(series, signals, estimate, limits, *, fewest, threshold, max
         usable = np.ones(mine.y.shape, bool) if mine.usable is None else mine.usable
         usable[worst, np.arange(worst.size)] = False
         mine = replace(mine, usable=usable)
+    rest = np.flatnonzero(estimate.decrement > CONVERGED)
+    if rest.size:
+        mine, new = signals.at(rest), estimate.at(rest)
+        usable = ~hits[:, rest] if mine.usable is None else mine.usable & ~hits[:, rest]
+        estimate.update(
+            rest, refine(series, replace(mine, usable=usable), new, max_steps=max_steps)
+        )
     return hits
 
 
