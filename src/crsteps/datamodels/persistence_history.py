@@ -201,10 +201,12 @@ def write_histories(path, histories, *, read=None):
         written; it is left as it was then.
     """
     given = list(histories.values() if isinstance(histories, dict) else histories)
+    kept = {} if read is None else dict(read)
+    kept.update((history.detector, history) for history in given)
+    state = "" if read is None else read.state
     with _only_writer(path):
-        kept = {} if read is None else dict(read)
-        kept.update((history.detector, history) for history in given)
-        return _write(path, kept, "" if read is None else read.state)
+        _require_state(Path(path), state)
+        return _write(path, kept, state)
 
 
 def update_histories(path, change):
@@ -241,7 +243,6 @@ def update_histories(path, change):
 def _write(path, histories, state):
     """Write a file in the place of one of a state; the caller is the only writer."""
     path = Path(path)
-    _require_state(path, state)
     tree = {
         "meta": {
             "format": _FORMAT,

@@ -210,7 +210,7 @@ def _values(entry):
 def _load(value):
     """Number, list or image, in memory."""
     if np.ndim(value) == 2:
-        return np.array(value, np.float32)
+        return np.asarray(value, np.float32)  # what was unpacked; it outlives the file
     return np.array(value, np.float64) if np.ndim(value) else float(value)
 
 
@@ -275,7 +275,7 @@ def _check(name, values):
 
 
 def _check_covariance(name, covariance):
-    amplitude, gamma, cross = (np.asarray(covariance[part], float) for part in _COVARIANCE)
+    amplitude, gamma, cross = (np.asarray(covariance[part]) for part in _COVARIANCE)
     with np.errstate(invalid="ignore"):
         for part, variance in (("amplitude", amplitude), ("gamma", gamma)):
             if np.any(variance < 0):
