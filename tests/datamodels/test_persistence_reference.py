@@ -1,5 +1,9 @@
 """Persistence references: what is written is read, by detector; bad files are refused by key."""
 
+import re
+import textwrap
+from pathlib import Path
+
 import asdf
 import numpy as np
 import pytest
@@ -261,6 +265,15 @@ def test_a_file_written_by_hand(tmp_path):
     read = read_persistence(path, detector="NRCALONG")
     assert read["curve"]["reference_fluence"] == 60000
     assert read["n_channels"] == 4
+
+
+def test_the_example_of_the_documentation(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "persistence_files.rst").read_text()
+    path = tmp_path / "p.asdf"
+    path.write_text(textwrap.dedent(re.search(r"( +#ASDF .*?\n +\.\.\.\n)", page, re.DOTALL)[1]))
+    read = read_persistence(path, detector="NRCALONG", instrument="NIRCAM")
+    assert read["n_channels"] == 4
+    assert read["curve"]["level"] == 83400
 
 
 @pytest.mark.parametrize(
