@@ -36,9 +36,7 @@ _BLOCK_NUMBERS, _MOST_WAITING = 2**18, 2**20
 _FEWEST_PIXELS, _MOST_PIXELS = 256, 2**15
 
 
-def correct_ramp(
-    ramp, *, decays, times: GroupTimes, resets, usable=None, noise=0.0, options=CorrectionOptions()
-):
+def correct_ramp(ramp, *, decays, times: GroupTimes, resets, usable=None, noise=0.0, options=None):
     """
     Subtract the charge of persistence from the ramps of an exposure, in place.
 
@@ -62,7 +60,7 @@ def correct_ramp(
     noise : float or array_like
         Standard deviation of the rate of the exposure in e-/s, a number or (ny, nx), for flags by
         significance.
-    options : CorrectionOptions
+    options : CorrectionOptions, optional
         Options.
 
     Returns
@@ -95,7 +93,7 @@ def correct_rates(
     variances=None,
     usable=None,
     noise=0.0,
-    options=CorrectionOptions(),
+    options=None,
 ):
     """
     Subtract persistence from the rates of an exposure, in place.
@@ -150,6 +148,7 @@ def _correct(data, layout, decays, *, usable, noise, options, variances=None):
         usable = np.ones(shape, bool)
     usable = _image(np.asarray(usable, bool), shape, "mask of usable pixels").reshape(-1)
     noise = np.asarray(noise) if np.ndim(noise) == 0 else _image(noise, shape, "noise").reshape(-1)
+    options = CorrectionOptions() if options is None else options
     decays = sorted(decays, key=lambda decay: decay.end)
     _check_decays(decays, layout.resets[0], shape)
     work = _Work(data, layout, options, usable, noise, variances)
@@ -168,8 +167,9 @@ class _Work:
         self.layout, self.options = layout, options
         self.usable, self.noise = usable, noise
         # views with all pixels in a row, through which the data themselves are changed
-        self.data = data.reshape(layout.n_images, -1, shape[0] * shape[1])
-        self.variances = None if variances is None else variances.reshape(len(variances), -1)
+        n_pixels = shape[0] * shape[1]
+        self.data = data.reshape(layout.n_images, layout.n_changed // layout.n_images, n_pixels)
+        self.variances = None if variances is None else variances.reshape(len(data), n_pixels)
         self.rate, self.variance = (np.zeros(shape, np.float32) for _ in range(2))
         self.subtracted, self.persistence, self.bad = (np.zeros(shape, bool) for _ in range(3))
         self.before, self.after = np.zeros((2, len(options.thresholds)), np.int64)

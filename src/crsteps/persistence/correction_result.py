@@ -83,7 +83,7 @@ class CorrectionResult:
         The same for the rate that may remain: the error of the prediction where it was subtracted,
         the predicted rate where it was not. Without a usable pixel fractions are 0.
     n_stimuli : int
-        Stimuli that reach at least one pixel of the exposure.
+        Stimuli that count in at least one pixel of the exposure.
     """
 
     rate: np.ndarray

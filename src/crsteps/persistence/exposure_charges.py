@@ -191,4 +191,5 @@ def _largest_terms(coefficients):
     """Largest sum of the sizes of the terms over the value, of functions that have no zero."""
     slopes = np.linspace(-1, 1, 65)
     values = np.abs(chebyshev.chebval(slopes, coefficients.T))
-    return float(np.max(np.abs(coefficients).sum(axis=1) / values.min(axis=1)))
+    with np.errstate(divide="ignore"):
+        return float(np.max(np.abs(coefficients).sum(axis=1) / values.min(axis=1)))
