@@ -298,6 +298,8 @@ def test_the_example_of_the_documentation(tmp_path):
             "NRCALONG.amplitude_scale, big is not a number, a",
         ),
         ("level: null", "level: none", "NRCALONG.saturation_level, none is not a positive"),
+        ("level: null", "level: 1e5", "1e5 is text to YAML 1.1: write 100000.0; correct"),
+        ("level: null", "level: 1e25", r"1e25 is text to YAML 1.1: write 1\.0e\+25; correct"),
         ("amplitude_scale: 1", "amplitude_scale: .nan", "NRCALONG.amplitude_scale is not finite"),
         ("gamma: 1,", "gamma: .inf,", "curve.linear.gamma is not finite"),
         ("systematic: 0", "systematic: .nan", "NRCALONG.systematic is not finite"),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import asdf
 import numpy as np
+import yaml
 
 from crsteps import __version__
 from crsteps.errors import CrstepsInputError
@@ -339,13 +340,24 @@ def _refusal(path, error):
             " give another file."
         )
     what = _first_line(error)
-    if error.validator == "additionalProperties":
+    if _is_number(error.instance):
+        number = yaml.safe_dump(float(error.instance)).split()[0]
+        what = f"{error.instance} is text to YAML 1.1: write {number}"
+    elif error.validator == "additionalProperties":
         unknown = sorted(set(error.instance) - set(error.schema["properties"]))
         what = f"'{unknown[0]}' is not known"
     elif error.validator == "anyOf":
         wanted = "a positive number or null" if where.endswith("level") else _VALUES
         what = f"{str(error.instance)[:40]} is not {wanted}"
     return f"{path} is no valid persistence reference: at {where}, {what}; correct that entry."
+
+
+def _is_number(text):
+    """Tell whether a text would be a number, had it been written as YAML 1.1 has them."""
+    try:
+        return isinstance(text, str) and np.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _first_line(error):
