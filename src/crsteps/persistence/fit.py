@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crsteps.persistence.fit_kernel import CONVERGED, make_series
+from crsteps.persistence.fit_kernel import CONVERGED
 from crsteps.persistence.fit_pixels import DarkData, fit_pixels
+from crsteps.persistence.fit_series import make_series
 from crsteps.persistence.power_law import Covariance, shift_reference_time
 from crsteps.persistence.slope_prior import Population, populations_by_channel, shrink
 

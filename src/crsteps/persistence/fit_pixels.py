@@ -13,14 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import chi2 as chi2_distribution
 
-from crsteps.persistence.fit_kernel import (
-    CONVERGED,
-    Estimate,
-    Signals,
-    leave_one_out,
-    refine,
-    search,
-)
+from crsteps.persistence.fit_kernel import CONVERGED, leave_one_out, refine, search
+from crsteps.persistence.fit_series import Estimate, Signals
 
 __all__ = ["DarkData", "PixelFits", "fit_pixels"]
 
@@ -116,7 +110,7 @@ def fit_pixels(series, data, *, fewest, prior=None, hit_threshold=5.0, max_hits=
 
     Parameters
     ----------
-    series : crsteps.persistence.fit_kernel.Series
+    series : crsteps.persistence.fit_series.Series
         The series.
     data : DarkData
         The signals.
