@@ -102,7 +102,9 @@ class SlewDark:
         return self.charge > TRUE_CHARGE
 
 
-def simulate_slew_dark(options: SlewDarkOptions, *, seed: int, detector: str = "DET11") -> SlewDark:
+def simulate_slew_dark(
+    options: SlewDarkOptions, *, seed: int, detector: str = "DET11", arriving=()
+) -> SlewDark:
     """
     Simulate the image of one detector.
 
@@ -116,6 +118,9 @@ def simulate_slew_dark(options: SlewDarkOptions, *, seed: int, detector: str = "
         Seed of the random numbers.
     detector : str
         Name of the detector; other names give other images.
+    arriving : sequence of tuple
+        More persistence: expected charge between the first and the last group in e-, float32,
+        (ny, nx), and when it arrives (`crsteps.simulation.slew_dark_ramps.ArrivalProfile`).
 
     Returns
     -------
@@ -142,7 +147,7 @@ def simulate_slew_dark(options: SlewDarkOptions, *, seed: int, detector: str = "
     factor[active] = pixels.noise_factor
     deposits, hits = _hits(options, inner, of_hits)
     charges = [(dark, arrival_profile(readout))]
-    charges += _persistence(options, inner, of_sources)
+    charges += [*_persistence(options, inner, of_sources), *arriving]
     jumps = _jumps(pixels.unstable, options, of_pixels)
     instants = [_framed(part, options) for part in (deposits, jumps)]
     data, quality = read_ramps(options, charges, factor, instants, of_reads)
