@@ -55,7 +55,7 @@ class DetectorImagesWriter:
             if self._exposure.kind != "fits":
                 primary = self._kept(self._exposure.primary_header)
                 annotate(primary, self._history, self._cards)
-                self._stream.write(_bytes(fits.PrimaryHDU(header=primary)))
+                self._stream.write(hdu_bytes(fits.PrimaryHDU(header=primary)))
             self._open = stack.pop_all()
         return self
 
@@ -92,13 +92,13 @@ class DetectorImagesWriter:
             header.extend(self._kept(self._exposure.primary_header).cards, unique=True)
             annotate(header, self._history, self._cards)
             annotate(header, (), header_cards)
-            self._stream.write(_bytes(fits.PrimaryHDU(array, header)))
+            self._stream.write(hdu_bytes(fits.PrimaryHDU(array, header)))
             return
         annotate(header, (), header_cards)
         name = self._suffix
         if self._exposure.kind == "nisp":
             name = f"{detector}.{self._suffix}"
-        self._stream.write(_bytes(fits.ImageHDU(array, header, name=name)))
+        self._stream.write(hdu_bytes(fits.ImageHDU(array, header, name=name)))
 
     def _kept(self, header):
         header = kept_header(header)
@@ -107,8 +107,20 @@ class DetectorImagesWriter:
         return header
 
 
-def _bytes(hdu):
-    """Bytes of an HDU in a file."""
+def hdu_bytes(hdu):
+    """
+    Give the bytes of an HDU in a file.
+
+    Parameters
+    ----------
+    hdu : astropy.io.fits.PrimaryHDU or ImageHDU
+        The HDU.
+
+    Returns
+    -------
+    buffer
+        Header and data, padded to whole blocks.
+    """
     buffer = io.BytesIO()
     is_primary = isinstance(hdu, fits.PrimaryHDU)
     if is_primary:

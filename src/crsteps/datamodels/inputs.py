@@ -79,6 +79,49 @@ def association_members(path):
     CrstepsInputError
         If the file is missing, not an association, or has other than one product.
     """
+    members = [member for member, exptype in _all_members(path) if exptype == "science"]
+    if not members:
+        raise CrstepsInputError(f"{path} has no member with exptype science: add the exposures.")
+    return members
+
+
+def expand_with_roles(inputs):
+    """
+    List the paths and models of a set of exposures, those of other exptypes too.
+
+    Parameters
+    ----------
+    inputs : path, list, ModelContainer or ModelLibrary
+        As for `expand`.
+
+    Returns
+    -------
+    list of tuple
+        Path or model, and its exptype in small letters: ``science`` unless an association or
+        library says otherwise.
+
+    Raises
+    ------
+    CrstepsInputError
+        As for `expand`, but for an association without science members.
+    """
+    if hasattr(inputs, "borrow") and hasattr(inputs, "shelve"):
+        roles = [
+            str(m.get("exptype", "science")).lower() for m in inputs.asn["products"][0]["members"]
+        ]
+        return list(zip(_library_models(inputs, exptype=None), roles, strict=True))
+    is_list = not is_path(inputs) and not (hasattr(inputs, "save") and hasattr(inputs, "meta"))
+    found = []
+    for item in inputs if is_list else [inputs]:
+        if is_path(item) and Path(item).suffix.lower() == ".json":
+            found += _all_members(item)
+        else:
+            found += [(one, "science") for one in expand(item if is_path(item) else [item])]
+    return found
+
+
+def _all_members(path):
+    """Members of an association with their exptype in small letters."""
     path = Path(path)
     if not path.is_file():
         raise CrstepsInputError(f"There is no association {path}: check its path.")
@@ -87,9 +130,8 @@ def association_members(path):
         products = table["products"]
         if len(products) == 1:
             members = [
-                member["expname"]
+                (path.parent / member["expname"], str(member.get("exptype", "science")).lower())
                 for member in products[0]["members"]
-                if str(member.get("exptype", "science")).lower() == "science"
             ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CrstepsInputError(
@@ -100,16 +142,15 @@ def association_members(path):
         raise CrstepsInputError(
             f"{path} has {len(products)} products: give an association of one set of exposures."
         )
-    if not members:
-        raise CrstepsInputError(f"{path} has no member with exptype science: add the exposures.")
-    return [path.parent / name for name in members]
+    return members
 
 
-def _library_models(library):
-    """Science models of a ModelLibrary, unmodified; they stay in memory while they are used."""
+def _library_models(library, exptype="science"):
+    """Models of a ModelLibrary, unmodified; they stay in memory while they are used."""
     models = []
     with library:
-        for index in library.indices_for_exptype("science"):
+        chosen = range(len(library)) if exptype is None else library.indices_for_exptype(exptype)
+        for index in chosen:
             model = library.borrow(index)
             library.shelve(model, index, modify=False)
             models.append(model)

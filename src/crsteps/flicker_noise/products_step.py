@@ -1,19 +1,19 @@
 """Products of SceneFlickerNoiseStep besides the cleaned model: variances, flags, files, figures."""
 
 import logging
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
 from stdatamodels.jwst import datamodels
 
+from crsteps.datamodels import variances
 from crsteps.datamodels.flicker_spectra import write_spectrum
+from crsteps.datamodels.variances import unit_of
 from crsteps.flicker_noise.diagnostics import chosen_images, compare
 from crsteps.flicker_noise.report import uncorrectable
 from crsteps.flicker_noise.streams import bin_time
-from crsteps.framework.output import atomic_path
+from crsteps.framework.saving import product_path, writing_product
 
 log = logging.getLogger(__name__)
 
@@ -196,20 +196,14 @@ def add_variance(model, variance):
     Parameters
     ----------
     model : JwstDataModel
-        Rates, whose VAR_RNOISE and ERR get it where they exist, or ramps, whose format has no place
-        for it: they get an extension `ERROR_HDU`. Modified in place.
+        Rates, whose VAR_RNOISE and ERR get it where they exist, or ramps, which get an extension
+        `ERROR_HDU`. Modified in place.
     variance : ndarray of float32, shape (ny, nx) or (n_integrations, ny, nx)
         Variance for a rate, or a difference of groups.
     """
-    if model.data.ndim == 4:
-        header = [["BUNIT", f"({unit_of(model)})^2", "for a difference of two groups"]]
-        extra = model.extra_fits.instance if model.hasattr("extra_fits") else {}
-        model.extra_fits = {**extra, ERROR_HDU: {"data": variance, "header": header}}
-        return
-    if model.hasattr("var_rnoise"):
-        model.var_rnoise = model.var_rnoise + variance
-    if model.hasattr("err"):
-        model.err = np.sqrt(model.err**2 + variance)
+    variances.add_variance(
+        model, variance, extension=ERROR_HDU, comment="for a difference of two groups"
+    )
 
 
 def stored_error_variance(model):
@@ -227,8 +221,7 @@ def stored_error_variance(model):
         Variance of the error of the noise removed from a difference of groups; None if there is
         none.
     """
-    extra = getattr(getattr(model, "extra_fits", None), ERROR_HDU, None)
-    return None if extra is None else np.asarray(extra.data)
+    return variances.stored_variance(model, ERROR_HDU)
 
 
 def save_images(step, model, collected, background_mask):
@@ -276,7 +269,7 @@ def save_spectra(step, model, collected):
         What was kept.
     """
     table = _spectra_table(collected.comparison, unit_of(model))
-    with _writing(step, model, "flicker_spectra", "ecsv") as path:
+    with writing_product(step, model, "flicker_spectra", "ecsv") as path:
         table.write(path, format="ascii.ecsv")
     measured = collected.measurements
     spectrum = measured.mean_spectrum()
@@ -311,11 +304,11 @@ def save_figures(step, model, collected):
 
     comparison, unit = collected.comparison, unit_of(model)
     before, after = collected.pictured
-    with _writing(step, model, "flicker_image", "png") as path:
+    with writing_product(step, model, "flicker_image", "png") as path:
         plot_cleaning(path, before=before, after=after, unit=unit)
-    with _writing(step, model, "flicker_power", "png") as path:
+    with writing_product(step, model, "flicker_power", "png") as path:
         plot_spectra(path, comparison.frequencies, comparison.spectra, unit=unit)
-    with _writing(step, model, "flicker_profile", "png") as path:
+    with writing_product(step, model, "flicker_profile", "png") as path:
         axis = "y" if abs(collected.exposure.readout.fast_axis) == 1 else "x"
         plot_profiles(path, comparison.profiles, axis=axis, unit=unit)
 
@@ -345,44 +338,6 @@ def spectrum_facts(model):
     }
 
 
-def unit_of(model):
-    """
-    Unit of the data.
-
-    Parameters
-    ----------
-    model : JwstDataModel
-        Exposure.
-
-    Returns
-    -------
-    str
-        By the keyword BUNIT; DN and DN/s where there is none.
-    """
-    return model.meta.bunit_data or ("DN" if model.data.ndim == 4 else "DN/s")
-
-
-def product_path(step, model, suffix, extension):
-    """
-    Give the path of a product that is no model.
-
-    Parameters
-    ----------
-    step : SceneFlickerNoiseStep
-        Says where.
-    model : JwstDataModel
-        Cleaned model.
-    suffix, extension : str
-        End of its name.
-
-    Returns
-    -------
-    Path
-    """
-    base = None if step.search_attr("output_file") else model.meta.filename
-    return Path(step.make_output_path(basepath=base, suffix=suffix, ext=f".{extension}"))
-
-
 def _spectra_table(comparison, unit):
     table = Table({"frequency": comparison.frequencies})
     table["frequency"].unit = "Hz"
@@ -393,11 +348,3 @@ def _spectra_table(comparison, unit):
             table[name].info.description = f"power of output {output} {when}, ({unit})^2 / Hz"
     table.meta["comments"] = ["one-sided power spectral densities of background pixels"]
     return table
-
-
-@contextmanager
-def _writing(step, model, suffix, extension):
-    path = product_path(step, model, suffix, extension)
-    with atomic_path(path) as aside:
-        yield aside
-    log.info("Saved %s", path)

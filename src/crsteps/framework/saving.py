@@ -1,6 +1,7 @@
 """Models are saved aside and renamed, and never over an input."""
 
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -12,6 +13,9 @@ from jwst.datamodels import ModelLibrary
 from stdatamodels.jwst.datamodels import JwstDataModel
 
 from crsteps.errors import CrstepsInputError
+from crsteps.framework.output import atomic_path
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -56,6 +60,48 @@ def saving_aside(model, inputs):
         yield
     finally:
         object.__delattr__(model, "save")
+
+
+def product_path(step, model, suffix, extension):
+    """
+    Give the path of a product that is no model.
+
+    Parameters
+    ----------
+    step : crsteps.framework.step.CrStep
+        Says where.
+    model : JwstDataModel
+        Model that it goes with.
+    suffix, extension : str
+        End of its name.
+
+    Returns
+    -------
+    Path
+    """
+    base = None if step.search_attr("output_file") else model.meta.filename
+    return Path(step.make_output_path(basepath=base, suffix=suffix, ext=f".{extension}"))
+
+
+@contextmanager
+def writing_product(step, model, suffix, extension):
+    """
+    Let a product that is no model be written aside, and rename it when it is complete.
+
+    Parameters
+    ----------
+    step, model, suffix, extension
+        As for `product_path`.
+
+    Yields
+    ------
+    Path
+        Where to write.
+    """
+    path = product_path(step, model, suffix, extension)
+    with atomic_path(path) as aside:
+        yield aside
+    log.info("Saved %s", path)
 
 
 def check_not_input(path, inputs):
