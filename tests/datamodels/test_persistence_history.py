@@ -18,7 +18,12 @@ from crsteps.datamodels.persistence_history import (
     write_histories,
 )
 from crsteps.errors import CrstepsInputError
-from crsteps.persistence.history import Corrected, History, Stimulus
+from crsteps.persistence.correction import correct_rates
+from crsteps.persistence.decay import PersistenceModel
+from crsteps.persistence.group_charge import GroupTimes
+from crsteps.persistence.history import Corrected, History
+from crsteps.persistence.sparse_stimulus import Stimulus
+from crsteps.persistence.stimulus import HST_WFC3_IR
 
 SHAPE = (64, 48)
 START = 60000.0 * 86400
@@ -136,6 +141,29 @@ def test_the_history_of_the_capability_takes_what_is_stored(path):
         stored.add(Stimulus("exposure1.fits", START + 1, 87.25, np.arange(3), np.ones(3)))
 
 
+def test_persistence_after_a_stored_history_is_that_of_one_in_memory(path):
+    model = PersistenceModel(HST_WFC3_IR, saturation_level=1e5)
+    times = GroupTimes.regular(4, frame_time=1.454, n_frames=16, n_drops=4)
+    start = START + 500
+    stored, known = as_history(read_histories(path)["DET11"]), history(0, 1)
+    results = [
+        correct_rates(
+            np.zeros((1, *SHAPE), np.float32),
+            decays=h.decays(model, start),
+            times=times,
+            resets=[start],
+        )
+        for h in (stored, known, stored)
+    ]
+    assert results[0].rate.max() > 0.1
+    for result in results[1:]:
+        np.testing.assert_array_equal(result.rate, results[0].rate)
+    forgotten = stored.forgotten(model, start + 20000)
+    read = write_histories(path, [forgotten], read=read_histories(path))
+    assert_same(read["DET11"], known.forgotten(model, start + 20000))
+    assert 0 < len(read["DET11"].stimuli[0].pixels) < 200
+
+
 def test_stored_arrays_are_copied_without_unpacking_them(path, monkeypatch):
     monkeypatch.setattr("crsteps.datamodels.asdf_arrays._UNPACKERS", {b"zlib": None})
     update_histories(path, lambda read: [as_history(read["DET11"]).add(stimulus(5))])
@@ -209,7 +237,8 @@ def test_a_file_that_was_not_read_is_not_replaced(path):
 ADD = """
 import sys
 from crsteps.datamodels.persistence_history import update_histories
-from crsteps.persistence.history import History, Stimulus
+from crsteps.persistence.history import History
+from crsteps.persistence.sparse_stimulus import Stimulus
 import numpy as np
 
 def add(read):
