@@ -235,7 +235,8 @@ def test_a_file_that_was_not_read_is_not_replaced(path):
 
 
 ADD = """
-import sys
+import sys, time
+from pathlib import Path
 from crsteps.datamodels.persistence_history import update_histories
 from crsteps.persistence.history import History
 from crsteps.persistence.sparse_stimulus import Stimulus
@@ -246,9 +247,16 @@ def add(read):
     stimuli = tuple(Stimulus(s.source, s.end, s.duration, s.pixels, s.fluence)
                     for s in known.stimuli)
     history = History(known.detector, known.shape, stimuli)
+    time.sleep(0.05)  # so that the other run comes in between, if it can
     new = Stimulus(f"{sys.argv[3]}-{number}", 9e9 + number, 1.0, np.arange(5), np.ones(5))
     return [history.add(new)]
 
+me = Path(sys.argv[1]).with_name(sys.argv[3])
+me.touch()
+for _ in range(3000):  # begin together
+    if me.with_name(sys.argv[4]).exists():
+        break
+    time.sleep(0.01)
 for number in range(6):
     update_histories(sys.argv[1], add)
 """
@@ -256,8 +264,8 @@ for number in range(6):
 
 def test_two_runs_at_once_lose_nothing(path):
     runs = [
-        subprocess.Popen([sys.executable, "-c", ADD, str(path), detector, name])
-        for detector, name in (("DET11", "a"), ("DET11", "b"))
+        subprocess.Popen([sys.executable, "-c", ADD, str(path), "DET11", name, other])
+        for name, other in ("ab", "ba")
     ]
     assert [run.wait(60) for run in runs] == [0, 0]
     stored = {s.source for s in read_histories(path)["DET11"].stimuli}
