@@ -47,7 +47,7 @@ def smooth_sky(image, background_mask, *, box=48):
     number = np.count_nonzero(usable)
     if not number:
         return values
-    y_grid, x_grid = (_BoxAxis(size, box) for size in image.shape)
+    y_grid, x_grid = (BoxAxis(size, box) for size in image.shape)
     usable = usable.astype(np.float32)
     n_pixels = _box_sums(usable, y_grid, x_grid)
     # The mean is taken off first: float32 sums lose little then, and smoothing has less to do.
@@ -55,13 +55,31 @@ def smooth_sky(image, background_mask, *, box=48):
     for _ in range(2):
         residual = values - sky
         residual *= usable
-        means = _smoothed_means(_box_sums(residual, y_grid, x_grid), n_pixels)
+        means = smoothed_means(_box_sums(residual, y_grid, x_grid), n_pixels)
         sky += y_grid.interpolation @ means.astype(np.float32) @ x_grid.interpolation.T
     return sky
 
 
-class _BoxAxis:
-    """Boxes along one axis: where they start, their pixels, and interpolation between them."""
+class BoxAxis:
+    """
+    Boxes along one axis.
+
+    Parameters
+    ----------
+    size : int
+        Pixels along the axis.
+    box : int
+        Pixels of a box, about.
+
+    Attributes
+    ----------
+    starts : ndarray of int, shape (n_boxes,)
+        First pixels.
+    members : ndarray of float32, shape (n_boxes, size)
+        1 for the pixels of a box, 0 for others.
+    interpolation : ndarray of float32, shape (size, n_boxes)
+        Response of linear interpolation between the centres to each box; constant beyond.
+    """
 
     def __init__(self, size, box):
         n_boxes = max(1, round(size / box))
@@ -83,8 +101,19 @@ def _box_sums(values, y_grid, x_grid):
     return np.add.reduceat(rows, x_grid.starts, axis=1, dtype=np.float64)
 
 
-def _smoothed_means(sums, n_pixels):
-    """Means of boxes, smoothed; wider where a neighbourhood holds no background pixel."""
+def smoothed_means(sums, n_pixels):
+    """
+    Smoothed means of boxes, wider where a neighbourhood holds no background pixel.
+
+    Parameters
+    ----------
+    sums, n_pixels : ndarray of float, shape (n_y, n_x)
+        Sums of the background pixels of the boxes, and their numbers.
+
+    Returns
+    -------
+    ndarray of float, shape (n_y, n_x)
+    """
     means = np.full(sums.shape, np.nan)
     width = SMOOTHING
     while np.isnan(means).any():

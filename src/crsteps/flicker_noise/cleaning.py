@@ -7,6 +7,7 @@ from scipy.ndimage import uniform_filter
 
 from crsteps.flicker_noise.background import smooth_sky
 from crsteps.flicker_noise.process import FlickerProcess
+from crsteps.flicker_noise.sky_fit import SkyFit
 from crsteps.flicker_noise.spectrum import FlickerSpectrum, measure_spectrum
 from crsteps.flicker_noise.streams import (
     BIN_TICKS,
@@ -22,10 +23,9 @@ from crsteps.flicker_noise.streams import (
 LEAST_BACKGROUND = 0.01
 # Pixels from which the noise of a pixel is measured.
 _NOISE_SAMPLE = 200_000
-# Ticks in a bin of the estimate, which shorter ones would improve by a per cent; of that of
-# alternating columns, which has little power and only at low frequencies; and of that behind which
-# the sky is seen.
-_ESTIMATE_TICKS, _ALTERNATING_TICKS, _SLOW_TICKS = 2, 16, 16
+# Ticks in a bin of the estimate, which shorter ones would improve by a per cent, and of that of
+# alternating columns, which has little power and only at low frequencies.
+_ESTIMATE_TICKS, _ALTERNATING_TICKS = 2, 16
 _FACTOR = BIN_TICKS // _ESTIMATE_TICKS
 # Ticks in a bin of the draw of the error, and side in pixels of the area it is averaged over: the
 # variance is then good to a few per cent.
@@ -40,7 +40,8 @@ class CleaningOptions:
     Attributes
     ----------
     sky_passes : int
-        How often smooth sky and noise are estimated in turn.
+        Passes over the image in which smooth sky and noise are told from each other; with one,
+        the sky does not know of the noise.
     sky_box : int
         Scale in pixels below which the sky is taken to be smooth.
     alternating_columns : bool
@@ -49,7 +50,7 @@ class CleaningOptions:
         Residual at which the iteration of an estimate ends.
     """
 
-    sky_passes: int = 2
+    sky_passes: int = 9
     sky_box: int = 48
     alternating_columns: bool = True
     tolerance: float = 1e-2
@@ -226,14 +227,16 @@ def _measured(streams):
 
 
 def _sky_behind(images, used, first, readout, spectrum, consecutive, options):
-    """Smooth sky: of the mean image, and again when its flicker noise has been removed."""
+    """Smooth sky of the mean image, fitted together with its flicker noise."""
     mean = _mean_image(images, used, consecutive)
-    sky = smooth_sky(mean.image, mean.used, box=options.sky_box)
-    for _ in range(options.sky_passes - 1):
-        own = spectrum or _measured([first.less(_level(sky, readout))])
-        noise = _noise_of_mean(mean, sky, own, readout)
-        sky = smooth_sky(mean.image - noise, mean.used, box=options.sky_box)
-    return sky
+    if options.sky_passes < 2:
+        return smooth_sky(mean.image, mean.used, box=options.sky_box)
+    fit = SkyFit(mean.image, mean.used, readout, box=options.sky_box)
+    sky = fit.start()
+    own = spectrum or _measured([first.less(_level(sky, readout))])
+    own = own.scaled(mean.variance)
+    white = _white_variance(mean.image, sky, mean.used, own)
+    return fit.behind(own, white, steps=options.sky_passes - 1)
 
 
 def _alternating(streams, white, readout):
@@ -289,17 +292,6 @@ def _mean_image(images, used, consecutive):
     seen = count > 0
     total /= np.where(seen, count, np.float32(1))
     return _Mean(total, seen, float(variance))
-
-
-def _noise_of_mean(mean, sky, spectrum, readout):
-    """Flicker noise of the mean image; good enough to see the sky behind it."""
-    spectrum = spectrum.scaled(mean.variance)
-    binning = {"bin_ticks": _SLOW_TICKS}
-    streams = to_streams(mean.image - sky, mean.used, readout, **binning)
-    slow = spectrum.in_bins(bin_ratio(readout, _SLOW_TICKS))
-    process = FlickerProcess.from_spectrum(slow, streams.values.shape[-1])
-    white = _white_variance(mean.image, sky, mean.used, spectrum)
-    return from_streams(_estimate(process, streams, white, tolerance=1e-2), readout, **binning)
 
 
 def _white_variance(image, sky, used, spectrum):

@@ -19,7 +19,7 @@ from crsteps.flicker_noise.slope import mean_difference
 
 # Pixels further off than this, in robust standard deviations, show a wrong bias.
 _OUTLIER_SIGMA = 4.0
-_CLIPPING_PASSES = 2
+_CLIPPING_PASSES = 4
 
 
 def first_group_time(*, n_frames=1, group_gap=0):
@@ -152,7 +152,8 @@ def _bias_errors(residual, usable, readout, box):
     for _ in range(_CLIPPING_PASSES):
         if not usable.any():
             break
-        deviation = residual - smooth_sky(residual, usable, box=box)
+        # The sky sees the rest: it would take what is wide of the columns for itself.
+        deviation = residual - smooth_sky(residual - columns, usable, box=box)
         number = np.maximum(usable.sum(axis=slow, keepdims=True), 1)
         columns = np.where(usable, deviation, 0).sum(axis=slow, keepdims=True) / number
         deviation -= columns

@@ -56,7 +56,7 @@ class SceneFlickerNoiseStep(CrStep):
         user_mask = string(default=None)  # FITS image that is 1 where pixels show background, instead of our own mask
         autoparam = boolean(default=False)  # Choose flat field, background and channels by the image (NIRCam and NIRISS imaging)
         sky_box = integer(min=4, default=None)  # Scale in pixels on which light is smooth sky, and not noise; default: 48, and 512 beside slits
-        sky_passes = integer(min=1, max=10, default=2)  # How often sky and noise are estimated in turn
+        sky_passes = integer(min=1, default=9)  # Most passes in which sky and noise are told from each other
         alternating_columns = boolean(default=True)  # Remove alternating column noise too
         chromatic = boolean(default=True)  # Let time series change their brightness by wavelength
         clean_first_group = boolean(default=False)  # Remove the noise of the first group from all groups
