@@ -7,6 +7,7 @@ from importlib import import_module
 _LAZY = {
     "CrstepsDetector1Pipeline": "crsteps.pipelines.detector1",
     "MMCosmicStep": "crsteps.mm_cosmic.step",
+    "PowerLawPersistenceStep": "crsteps.persistence.step",
     "SceneFlickerNoiseStep": "crsteps.flicker_noise.step",
     "SlewDarkCosmicsStep": "crsteps.slew_dark.step",
 }
@@ -14,6 +15,7 @@ _LAZY = {
 __all__ = [
     "CrstepsDetector1Pipeline",
     "MMCosmicStep",
+    "PowerLawPersistenceStep",
     "SceneFlickerNoiseStep",
     "SlewDarkCosmicsStep",
     "__version__",

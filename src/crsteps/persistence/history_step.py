@@ -1,0 +1,233 @@
+"""The history of a run: read from a file, added to in the order of time, and written back."""
+
+import logging
+import tempfile
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from crsteps.datamodels.persistence_history import (
+    read_histories,
+    update_histories,
+    write_histories,
+)
+from crsteps.errors import CrstepsInputError
+from crsteps.persistence.history import History
+
+log = logging.getLogger(__name__)
+
+# Bytes of stimuli that are held in memory; what is more is kept in temporary files.
+_MOST_HELD = 2**28
+
+
+@contextmanager
+def naming(source):
+    """
+    Tell which exposure an error of the mathematics is about.
+
+    Parameters
+    ----------
+    source : str
+        Name of the exposure.
+
+    Yields
+    ------
+    None
+        A ValueError in the body of the ``with`` becomes a CrstepsInputError.
+    """
+    try:
+        yield
+    except CrstepsInputError:
+        raise
+    except ValueError as error:
+        raise CrstepsInputError(f"{source}: {str(error).rstrip('.')}.") from error
+
+
+class Histories:
+    """
+    Histories of the detectors of a run; use it in a ``with`` statement.
+
+    Parameters
+    ----------
+    path : str or Path, optional
+        History file to begin with; one that does not exist yet is empty.
+    """
+
+    def __init__(self, path=None):
+        self.path = Path(path) if path else None
+        self._read = read_histories(self.path, may_be_missing=True) if path else {}
+        self._now = {name: _history(stored) for name, stored in self._read.items()}
+        self._added = {}  # by detector: what was done to its history
+        self._held, self._n_aside = 0, 0
+        self._stack = ExitStack()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *raised):
+        return self._stack.__exit__(*raised)
+
+    def check_detectors(self, detectors):
+        """
+        Refuse a file with histories of other detectors only.
+
+        Parameters
+        ----------
+        detectors : sequence of str
+            Detectors of the exposures.
+
+        Raises
+        ------
+        CrstepsInputError
+            If the file has none of them.
+        """
+        if self._read and not set(detectors) & set(self._read):
+            raise CrstepsInputError(
+                f"history_file {self.path} is of {', '.join(sorted(self._read))} and not of "
+                f"{', '.join(sorted(detectors))}: give the file of that detector, or a new name."
+            )
+
+    def of(self, detector, shape):
+        """
+        Give the history of a detector as it is now.
+
+        Parameters
+        ----------
+        detector : str
+            Name of the detector.
+        shape : tuple of int
+            Shape of its images.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        CrstepsInputError
+            If the history is of images of another shape.
+        """
+        history = self._now.setdefault(detector, History(detector, tuple(shape)))
+        if history.shape != tuple(shape):
+            where = f"history_file {self.path}" if self.path else "the history"
+            raise CrstepsInputError(
+                f"{where} has images of {detector} of shape {history.shape}, and an exposure has "
+                f"{tuple(shape)}: give exposures of one shape, or another file."
+            )
+        return history
+
+    def record(self, detector, source, start):
+        """
+        Record that an exposure was corrected with the history as it is now.
+
+        Parameters
+        ----------
+        detector, source : str
+            Names of detector and exposure.
+        start : float
+            Its first reset in s on the clock.
+        """
+        self._change(detector, "record", source, start)
+
+    def add(self, detector, stimulus):
+        """
+        Add the stimulus of an exposure.
+
+        Parameters
+        ----------
+        detector : str
+            Name of the detector.
+        stimulus : crsteps.persistence.sparse_stimulus.Stimulus
+            What it left.
+
+        Raises
+        ------
+        CrstepsInputError
+            If an exposure that began later was corrected without it, or it is known with other
+            times or fluences.
+        """
+        self._change(detector, "add", stimulus)
+        self._held += stimulus.pixels.nbytes + stimulus.fluence.nbytes
+        if self._held > _MOST_HELD:
+            self._put_aside()
+
+    def save(self, *, forget=None):
+        """
+        Write what was added into the history file.
+
+        Parameters
+        ----------
+        forget : callable, optional
+            Takes a history and returns it without what is too weak.
+
+        Raises
+        ------
+        CrstepsInputError
+            If another run has changed the history of one of the detectors meanwhile, or the file
+            cannot be written.
+        """
+        if self.path is None or not self._added:
+            return
+
+        def change(stored):
+            changed = []
+            for detector in self._added:
+                before = _history(stored[detector]) if detector in stored else None
+                known = _history(self._read[detector]) if detector in self._read else None
+                if _signature(before) != _signature(known):
+                    raise CrstepsInputError(
+                        f"history_file {self.path}: another run has added exposures of {detector} "
+                        "meanwhile, which this one does not take account of; run it again."
+                    )
+                history = self._now[detector]
+                changed.append(forget(history) if forget else history)
+            return changed
+
+        update_histories(self.path, change)
+        log.info("Saved the history of %s in %s", ", ".join(sorted(self._added)), self.path)
+
+    def _change(self, detector, method, *arguments):
+        history = self._now[detector]
+        try:
+            self._now[detector] = getattr(history, method)(*arguments)
+        except CrstepsInputError:
+            raise
+        except ValueError as error:
+            where = f"history_file {self.path}: " if self.path else ""
+            raise CrstepsInputError(f"{where}{str(error).rstrip('.')}.") from error
+        self._added[detector] = True
+
+    def _put_aside(self):
+        """Write all stimuli that are in memory into a temporary file, and read them from there."""
+        if self._n_aside == 0:
+            self._folder = self._stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="crsteps-history-")
+            )
+        path = Path(self._folder) / f"{self._n_aside}.asdf"
+        self._n_aside += 1
+        stored = write_histories(path, self._now)
+        self._now = {name: _history(history) for name, history in stored.items()}
+        if self._n_aside > 1:
+            (Path(self._folder) / f"{self._n_aside - 2}.asdf").unlink()
+        self._held = 0
+
+
+def _history(stored):
+    """History of a file as one that can be added to; its arrays stay in the file."""
+    return History(
+        detector=stored.detector,
+        shape=tuple(stored.shape),
+        stimuli=tuple(stored.stimuli),
+        corrected=tuple(stored.corrected),
+        forgotten_until=stored.forgotten_until,
+    )
+
+
+def _signature(history):
+    """Give what tells whether a history was changed."""
+    if history is None:
+        return None
+    return (
+        history.forgotten_until,
+        [(s.source, s.end, len(s.pixels)) for s in history.stimuli],
+        [(c.source, c.start) for c in history.corrected],
+    )
