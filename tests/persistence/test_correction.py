@@ -77,16 +77,22 @@ def test_ramps_against_frames():
 
 
 @pytest.mark.parametrize("gamma", [(0.1, 2.0), (0.95, 1.05)])
-@pytest.mark.parametrize("delay", [1.0, 100.0, 1e6])
-def test_wide_and_narrow_ranges_of_slopes(gamma, delay):
-    """Slopes that come in small steps, so that the table of slopes has to be extended."""
-    gammas = np.linspace(*gamma, 600)
-    ramp = np.zeros((1, 4, 20, 30), np.float32)
-    decay = make_decay(np.arange(600), 1.0, gamma=gammas)
-    correct_ramp(ramp, decays=[decay], times=TIMES, resets=[delay], options=EVERYTHING)
+@pytest.mark.parametrize(
+    ("delay", "frame_time"), [(1.0, 10.0), (100.0, 10.0), (1e6, 10.0), (1.0, 2000.0)]
+)
+def test_wide_and_narrow_ranges_of_slopes(gamma, delay, frame_time, monkeypatch):
+    """Slopes that grow from block to block, so that the table of slopes has to be extended."""
+    monkeypatch.setattr(correction, "_FEWEST_PIXELS", 50)
+    monkeypatch.setattr(correction, "_MOST_PIXELS", 50)
+    times = GroupTimes.regular(10, n_frames=4, n_drops=1, frame_time=frame_time)
+    ramp = np.zeros((1, 10, 20, 30), np.float32)
+    decay = make_decay(np.arange(600), 1.0, gamma=np.linspace(*gamma, 600))
+    arguments = {"decays": [decay], "times": times, "resets": [delay], "options": EVERYTHING}
+    rate = correct_ramp(ramp, **arguments).rate.ravel()
     for pixel in (0, 123, 300, 471, 599):
-        expected = group_charges(1.0, float(decay.gamma[pixel]), delay)
-        np.testing.assert_allclose(-ramp.reshape(4, -1)[:, pixel], expected, rtol=1e-5)
+        expected = group_charges(1.0, float(decay.gamma[pixel]), delay, times)
+        np.testing.assert_allclose(-ramp.reshape(10, -1)[:, pixel], expected, rtol=1e-5)
+        np.testing.assert_allclose(rate[pixel], rate_of(expected, times), rtol=1e-5)
 
 
 def test_rates_against_frames():
