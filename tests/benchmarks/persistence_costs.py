@@ -1,0 +1,88 @@
+"""Costs of corrections of persistence against copying the array."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from persistence_cases import JWST, START, known_model, readout_times
+
+from crsteps.persistence.correction import correct_ramp
+from crsteps.persistence.decay import Decay
+from crsteps.persistence.history import StimulusDecay, stimulus_of
+from crsteps.persistence.power_law import Covariance
+from crsteps.simulation.persistence_exposures import draw_memory
+
+DELAY = 300.0
+
+
+def measure_ramp(size, fraction, *, repeats, seed=1):
+    """
+    Time the correction of a ramp of ten groups and the copy of it, in turns.
+
+    Parameters
+    ----------
+    size : int
+        Pixels along an axis.
+    fraction : float
+        Part of the pixels that have persistence, scattered at random.
+    repeats : int
+        Number of turns.
+    seed : int
+        Seed of the random numbers.
+
+    Returns
+    -------
+    dict
+        Least CPU seconds: of a copy into new memory and into old, of the correction with maps of
+        amplitude and slope, and from the fluences of a history, whose amplitudes and slopes come
+        from the reference's curve in the same pass.
+    """
+    rng = np.random.default_rng(seed)
+    pixels = np.arange(size**2)
+    if fraction < 1:
+        pixels = np.sort(rng.choice(size**2, round(fraction * size**2), replace=False))
+    memory = draw_memory((size, size), seed=seed, amplitude_scatter=0.3, gamma_scatter=0.1)
+    decay = Decay(
+        pixels=pixels,
+        amplitude=(0.3 * memory.scale).ravel()[pixels].astype(np.float32),
+        gamma=memory.gamma.ravel()[pixels].astype(np.float32),
+        covariance=Covariance(0.01, 0.005, 0.0),
+        end=START - DELAY,
+        reference_time=1000.0,
+    )
+    fluence = np.zeros(size**2, np.float32)
+    fluence[pixels] = rng.uniform(2e3, 1e5, pixels.size)
+    model = known_model(
+        amplitude_scale=memory.scale.astype(np.float32),
+        gamma_offset=(memory.gamma - 1).astype(np.float32),
+        covariance=Covariance(0.01, 0.005, 0.0),
+    )
+    stimulus = stimulus_of(
+        fluence.reshape(size, size), model=model, source="a", end=START - DELAY, duration=100.0
+    )
+    from_history = StimulusDecay(stimulus, model, (size, size), None, DELAY)
+    ramp = rng.normal(100, 10, (1, JWST.n_groups, size, size)).astype(np.float32)
+    old = ramp.copy()
+    calls = {
+        "copy": ramp.copy,
+        "copy into old": lambda: np.copyto(old, ramp),
+        "maps": lambda: _correct(ramp, decay),
+        "history": lambda: _correct(ramp, from_history),
+    }
+    return best_of(calls, repeats)
+
+
+def _correct(ramp, decay):
+    correct_ramp(ramp, decays=[decay], times=readout_times(JWST), resets=[START])
+
+
+def best_of(calls, repeats):
+    """Least CPU seconds of each call, made in turns."""
+    seconds = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            start = time.process_time()
+            call()
+            seconds[name].append(time.process_time() - start)
+    return {name: min(values) for name, values in seconds.items()}
