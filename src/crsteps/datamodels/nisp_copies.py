@@ -57,7 +57,8 @@ def copy_with_images(path, exposure, images, *, history=(), cards=None):
                 continue
             header = kept_header(hdu.header)
             if (highest := exposure.planes[name].science.highest) is not None:
-                header.setdefault("SATURATE", highest)  # no longer told by the type of the data
+                # no longer told by the type of the data
+                header.setdefault("SATURATE", (highest, "end of the range of the raw data"))
             annotate(header, (), detector_cards)
             stream.write(hdu_bytes(fits.ImageHDU(array, header, name=hdu.name)))
 

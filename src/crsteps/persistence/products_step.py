@@ -283,7 +283,8 @@ class NispProducts:
 
     def _history(self):
         jobs = f"{self.step.class_alias}: jobs = "  # which changes nothing in the products
-        lines = [line for line in self.step.history(self.status) if not line.startswith(jobs)]
+        lines = self.step.make_record(self.status).lines()
+        lines = [line for line in lines if not line.startswith(jobs)]
         return [*lines, f"{self.step.class_alias}: input {Path(self.dark.source).name}"]
 
     def _cards(self):
@@ -311,7 +312,7 @@ class NispProducts:
                     "DQ": flags_of(result).astype(np.uint16),
                 }
                 add(outcome.detector, arrays, cards)
-            yield outcome.detector, outcome.data, cards
-            values = {name: each["value"] for name, each in measured.items()}
+            values = {key: each["value"] for key, each in measured.items()}
             summary = CorrectedDetector(self.source, outcome.detector, status, values)
             done[outcome.detector] = (outcome.stimulus, summary)
+            yield outcome.detector, outcome.data, cards

@@ -1,13 +1,14 @@
 """Predict the persistence of earlier exposures by a power law of time, and subtract it."""
 
 import logging
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
-from crsteps.datamodels.variances import add_variance
+from crsteps.datamodels.variances import add_variance, unit_of
 from crsteps.detector import nisp
 from crsteps.errors import CrstepsInputError
 from crsteps.framework.crds_access import crds_configured
@@ -16,11 +17,12 @@ from crsteps.framework.provenance import read_records
 from crsteps.framework.references import find_reference
 from crsteps.framework.step import CrStep
 from crsteps.persistence import exposures_step as exposures
+from crsteps.persistence import jwst_step as jwst
 from crsteps.persistence import products_step as products
 from crsteps.persistence.correction import correct_ramp, correct_rates
 from crsteps.persistence.correction_result import CorrectionOptions
 from crsteps.persistence.history_step import Histories, naming
-from crsteps.persistence.model_step import in_data_units, in_electrons, read_model
+from crsteps.persistence.model_step import DetectorModel, in_data_units, in_electrons, read_model
 from crsteps.persistence.report import correction_line, correction_measurements
 from crsteps.persistence.sparse_stimulus import stimulus_of
 from crsteps.persistence.workers_step import DetectorTask, process_detector
@@ -108,13 +110,16 @@ class PowerLawPersistenceStep(CrStep):
         with Histories(self.history_file) as histories:
             histories.check_detectors({d for exposure in wanted for d in exposure.detectors})
             correct = self._nisp if found[0].kind == "nisp" else self._jwst
-            for exposure in found:
-                done = correct(exposure, histories)
-                if not exposure.wanted:
+            earlier = self._nisp_stimuli if found[0].kind == "nisp" else self._jwst_stimuli
+            for is_wanted, group in groupby(found, key=lambda exposure: exposure.wanted):
+                if not is_wanted:
+                    earlier(list(group), histories)
                     continue
-                summaries += done.detectors
-                paths += done.products
-                models += done.models
+                for exposure in group:
+                    done = correct(exposure, histories)
+                    summaries += done.detectors
+                    paths += done.products
+                    models += done.models
             if self.save_history:
                 histories.save(forget=self._forget if self.forget_history else None)
         if self.n_wanted == 1 and models:
@@ -166,62 +171,65 @@ class PowerLawPersistenceStep(CrStep):
 
     # --- exposures of JWST ------------------------------------------------------------------
 
-    def _jwst(self, exposure, histories):
-        """Correct an exposure if that is wanted, and add its stimulus to the history."""
-        with self._opened(exposure) as model:
-            source = exposure.source
-            done = exposure.wanted and read_records(model).get(self.class_alias, {}).get("status")
-            exposures.check_jwst(model, source, corrected=done == "COMPLETE")
-            if exposure.wanted:
-                products.check_products(self, model)
-            timing, times = exposures.timing_of(model)
-            place = exposures.placement_of(model, source)
-            known = self._model(model, place)
-            gain = exposures.gain_of(
-                model, source, given=self.gain, reference=lambda: self._gain_reference(model)
-            )
-            history = histories.of(place.detector, place.shape)
-            with naming(source):
-                fluence = exposures.jwst_fluence(
-                    model, timing, times, gain=gain, saturated_as=self.saturated_as
-                )
-                stimulus = stimulus_of(
-                    fluence,
-                    model=known.model,
-                    source=source,
-                    end=timing.end,
-                    duration=timing.duration,
-                    channels=known.channels,
-                )
-                if exposure.wanted:
-                    earlier = history.before(timing.start)
-                    if earlier:
-                        cut = replace(
-                            history,
-                            shape=tuple(model.data.shape[-2:]),
-                            stimuli=tuple(place.cut(each) for each in earlier),
-                        )
-                        summary = self._correct(model, exposure, cut, known, timing, times, gain)
-                    else:
-                        summary = self._skip(model, exposure)
-            if not exposure.wanted:
-                histories.add(place.detector, place.spread(stimulus))
-                return None
-            histories.record(place.detector, source, timing.start)
-            histories.add(place.detector, place.spread(stimulus))
-            return self._finished(model, summary)
+    def _jwst_stimuli(self, earlier, histories):
+        """Add the stimuli of exposures that are not corrected to the history."""
+        for exposure in earlier:
+            given = exposure.given
+            is_path = isinstance(given, str | Path)
+            with self.prepare_output(str(given)) if is_path else nullcontext(given) as model:
+                jwst.check(model, exposure.source)
+                view = self._view(model, exposure)
+                histories.of(view.place.detector, view.place.shape)
+                stimulus = self._stimulus(model, exposure.source, view)
+            histories.add(view.place.detector, stimulus)
 
-    @contextmanager
-    def _opened(self, exposure):
-        """Model of an exposure; one that is history alone is closed again."""
-        given = exposure.given
-        if exposure.wanted:
-            yield self.prepare_output(given)
-        elif isinstance(given, str | Path):
-            with self.prepare_output(str(given)) as model:
-                yield model
-        else:
-            yield given
+    def _jwst(self, exposure, histories):
+        """Correct an exposure, and add it to the history."""
+        model, source = self.prepare_output(exposure.given), exposure.source
+        jwst.check(model, source)
+        if read_records(model).get(self.class_alias, {}).get("status") == "COMPLETE":
+            raise CrstepsInputError(exposures.CORRECTED.format(source))
+        products.check_products(self, model)
+        view = self._view(model, exposure)
+        place, start = view.place, view.timing.start
+        history = histories.of(place.detector, place.shape)
+        stimulus = self._stimulus(model, source, view)  # before anything is subtracted
+        with naming(source):
+            earlier = history.before(start)
+            if earlier:
+                stimuli = tuple(place.cut(each) for each in earlier)
+                shape = model.data.shape[-2:]
+                self._correct(model, exposure, view, replace(history, shape=shape, stimuli=stimuli))
+            else:
+                self._skip(model, exposure)
+        histories.record(place.detector, source, start)
+        histories.add(place.detector, stimulus)
+        return self._finished(model, exposure, "COMPLETE" if earlier else "SKIPPED")
+
+    def _view(self, model, exposure):
+        """What is known of the pixels of an exposure."""
+        source = exposure.source
+        place = jwst.placement_of(model, source)
+        gain = jwst.gain_of(
+            model, source, given=self.gain, reference=lambda: self._gain_reference(model)
+        )
+        return _View(exposure.timing, exposure.times(), place, gain, self._model(model, place))
+
+    def _stimulus(self, model, source, view):
+        """Stimulus of the whole detector that an exposure is."""
+        with naming(source):
+            fluence = jwst.fluence_of(
+                model, view.timing, view.times, gain=view.gain, saturated_as=self.saturated_as
+            )
+            stimulus = stimulus_of(
+                fluence,
+                model=view.known.model,
+                source=source,
+                end=view.timing.end,
+                duration=view.timing.duration,
+                channels=view.known.channels,
+            )
+        return view.place.spread(stimulus)
 
     def _model(self, model, place):
         """Model of the pixels that the exposure shows."""
@@ -248,35 +256,29 @@ class PowerLawPersistenceStep(CrStep):
                 raise
             return None
 
-    def _correct(self, model, exposure, history, known, timing, times, gain):
+    def _correct(self, model, exposure, view, history):
         """Correct ramps or rates in place, and record it."""
+        known, gain = view.known, view.gain
         systematic = known.systematic if self.systematic is None else self.systematic
         options = replace(self._options(), systematic=systematic)
         scaled_model, scaled = in_data_units(known.model, options, gain)
-        data = _writable(model)
-        is_ramp = data.ndim == 4
-        before = _mean_rate(data, times) * np.float32(gain) if self.save_figures else None
-        what = {
-            "decays": history.decays(scaled_model, timing.start, channels=known.channels),
-            "times": times,
-            "resets": timing.resets,
-            "usable": _usable(model),
-            "options": scaled,
-        }
-        if is_ramp:
-            result = correct_ramp(data, **what)
-            variance = result.added_variance
-            self.error_variance = variance
-        else:
-            rates = data if data.ndim == 3 else data[np.newaxis]
-            variance = np.zeros(rates.shape, np.float32)
-            result = correct_rates(rates, variances=variance, noise=_noise(model), **what)
-            variance = variance.reshape(data.shape)
+        data = jwst.writable(model)
+        before = jwst.mean_rate(data, view.times) * np.float32(gain) if self.save_figures else None
+        result, variance = _corrected(
+            model,
+            data,
+            decays=history.decays(scaled_model, view.timing.start, channels=known.channels),
+            times=view.times,
+            resets=view.timing.resets,
+            options=scaled,
+        )
         model.data = data
         result = in_electrons(result, options, gain)
+        if data.ndim == 4:
+            self.error_variance = variance
         if self.update_variance:
-            unit = exposures.unit_of(model) + ("/s" if is_ramp else "")
-            add_variance(model, variance, extension=ERROR_HDU, unit=unit, comment="for a slope")
+            unit = f"{unit_of(model)}/s"  # of ramps; rates have their own arrays
+            add_variance(model, variance, extension=ERROR_HDU, unit=unit, comment="of a slope")
         products.set_flags(model, result)
         n_earlier = len(history.stimuli)
         log.info(correction_line(exposure.source, result, n_earlier=n_earlier))
@@ -286,25 +288,24 @@ class PowerLawPersistenceStep(CrStep):
             products.save_prediction(self, model, result)
         if self.save_figures:
             products.save_figure(self, model, before, result)
-        return self._summary(exposure, "COMPLETE")
 
     def _skip(self, model, exposure):
+        self._tell_skipped(exposure)
+        self.measurements = {}
+        self.record_status(model, "SKIPPED")
+
+    def _tell_skipped(self, exposure):
         log.warning(
             "%s is skipped, the data are unchanged: no earlier exposure of %s is known; give "
             "history or history_file",
             exposure.source,
-            exposure.detectors[0],
+            ", ".join(exposure.detectors),
         )
-        self.measurements = {}
-        self.record_status(model, "SKIPPED")
-        return self._summary(exposure, "SKIPPED")
 
-    def _summary(self, exposure, status):
-        values = {name: measured["value"] for name, measured in self.measurements.items()}
-        return products.CorrectedDetector(exposure.source, exposure.detectors[0], status, values)
-
-    def _finished(self, model, summary):
+    def _finished(self, model, exposure, status):
         """Result for an exposure; one of several is written and closed, if that is wanted."""
+        values = {name: measured["value"] for name, measured in self.measurements.items()}
+        summary = products.CorrectedDetector(exposure.source, exposure.detectors[0], status, values)
         if self.n_wanted == 1 or not self.save_results:
             return products.PersistenceResult((summary,), models=(model,))
         self.finalize_result(model, [])
@@ -315,25 +316,48 @@ class PowerLawPersistenceStep(CrStep):
 
     # --- files of NISP ----------------------------------------------------------------------
 
+    def _nisp_stimuli(self, earlier, histories):
+        """Add the stimuli of exposures that are not corrected to the history."""
+        tasks = [task for exposure in earlier for task in self._tasks(exposure, histories)]
+        for outcome in map_in_processes(
+            process_detector, tasks, jobs=self.jobs, describe=lambda t: f"{t.source} {t.detector}"
+        ):
+            histories.add(outcome.detector, outcome.stimulus)
+
     def _nisp(self, exposure, histories):
-        """Correct the detectors if that is wanted, and add their stimuli to the history."""
+        """Correct the detectors of an exposure, and add it to the history."""
+        tasks = self._tasks(exposure, histories)
+        corrected = [task.detector for task in tasks if task.history.before(task.timing.start)]
+        writer = products.NispProducts(self, exposure, corrected)
+        if not corrected:
+            self._tell_skipped(exposure)
+        done = writer.make(tasks)
+        for detector, (stimulus, _) in done.items():
+            histories.record(detector, exposure.source, tasks[0].timing.start)
+            histories.add(detector, stimulus)
+        summaries = tuple(summary for _, summary in done.values())
+        return products.PersistenceResult(summaries, products=tuple(writer.paths()))
+
+    def _tasks(self, exposure, histories):
+        """One task for each detector of an exposure."""
         dark = exposure.given
-        timing, _ = exposures.timing_of(dark)
-        path = next(iter(self._used.values()), (None,))[0] or self._reference(None, "NISP")
-        tasks, corrected = [], []
+        exposure.times()  # logs what was assumed
+        if not self._used:
+            path = self._reference(None, "NISP")
+            self._used = {name: (path, "NISP") for name in nisp.DETECTORS}
+        tasks = []
         for detector in exposure.detectors:
             history = histories.of(detector, dark.shape(detector))
-            self._used[detector] = path, "NISP"
-            with naming(f"{exposure.source} {detector}"):
-                if exposure.wanted and history.before(timing.start):
-                    corrected.append(detector)
+            if exposure.wanted:
+                with naming(f"{exposure.source} {detector}"):
+                    history.before(exposure.start)  # refused if it is not complete
             tasks.append(
                 DetectorTask(
                     exposure=replace(dark, planes={detector: dark.planes[detector]}),
                     detector=detector,
                     source=exposure.source,
-                    timing=timing,
-                    reference=path,
+                    timing=exposure.timing,
+                    reference=self._used[detector][0],
                     options=self._options(),
                     systematic=self.systematic,
                     electrons_per_adu=self.gain or dark.gain_header or nisp.ELECTRONS_PER_ADU,
@@ -341,63 +365,27 @@ class PowerLawPersistenceStep(CrStep):
                     history=history if exposure.wanted else None,
                 )
             )
-        if not exposure.wanted:
-            for outcome in map_in_processes(
-                process_detector, tasks, jobs=self.jobs, describe=lambda task: task.detector
-            ):
-                histories.add(outcome.detector, outcome.stimulus)
-            return None
-        writer = products.NispProducts(self, exposure, corrected)
-        if not corrected:
-            log.warning(
-                "%s is skipped, the data are unchanged: no earlier exposure is known; give "
-                "history or history_file",
-                exposure.source,
-            )
-        done = writer.make(tasks)
-        for detector, (stimulus, _) in done.items():
-            histories.record(detector, exposure.source, timing.start)
-            histories.add(detector, stimulus)
-        summaries = tuple(summary for _, summary in done.values())
-        return products.PersistenceResult(summaries, products=tuple(writer.paths()))
+        return tasks
 
 
-def _writable(model):
-    """Data of a model as an array that can be changed in place, in the machine's byte order."""
-    data = model.data
-    usual = data.dtype in (np.float32, np.float64) and data.dtype.isnative
-    if usual and data.flags.c_contiguous and data.flags.writeable:
-        return data
-    return np.array(data, np.float32, order="C")
+@dataclass(frozen=True)
+class _View:
+    """What is known of the pixels of an exposure of JWST."""
+
+    timing: object
+    times: object
+    place: jwst.Placement
+    gain: float
+    known: DetectorModel
 
 
-def _usable(model):
-    """Pixels that are to be corrected: all but reference pixels and those not to be used."""
-    name = "pixeldq" if model.data.ndim == 4 else "dq"
-    shape = model.data.shape[-2:]
-    if not model.hasattr(name):
-        return np.ones(shape, bool)
-    flags = np.asarray(getattr(model, name))
-    unusable = (flags & np.uint32(products.DO_NOT_USE | products.REFERENCE_PIXEL)) != 0
-    return ~(unusable.all(axis=0) if unusable.ndim == 3 else unusable)
-
-
-def _noise(model):
-    """Noise of the mean rate, for flags by significance; 0 where it is not known."""
-    if not model.hasattr("err"):
-        return 0.0
-    error = np.asarray(model.err, np.float32)
-    if error.ndim == 3:
-        error = np.sqrt(np.nanmean(np.square(error), axis=0) / len(error))
-    return np.where(np.isfinite(error), error, np.float32(0))
-
-
-def _mean_rate(data, times):
-    """Mean rate of ramps or rates in units of the data per second."""
-    if data.ndim == 2:
-        return data.copy()
-    if data.ndim == 3:
-        return data.mean(axis=0)
-    if data.shape[1] == 1:
-        return data[:, 0].mean(axis=0) / np.float32(times.mean_times[0])
-    return (data[:, -1] - data[:, 0]).mean(axis=0) / np.float32(times.integration_time)
+def _corrected(model, data, **what):
+    """Correct the data in place; the result and the variance of the rates, in their units."""
+    what["usable"] = jwst.usable(model)
+    if data.ndim == 4:
+        result = correct_ramp(data, **what)
+        return result, result.added_variance
+    rates = data if data.ndim == 3 else data[np.newaxis]
+    variance = np.zeros(rates.shape, np.float32)
+    result = correct_rates(rates, variances=variance, noise=jwst.noise(model), **what)
+    return result, variance.reshape(data.shape)
