@@ -13,7 +13,7 @@ from crsteps.persistence.group_charge import product_persistence
 __all__ = ["DecayExample", "choose_examples", "make_examples"]
 
 # Fractions of the pixels that are fainter than the examples.
-_RANKS = (0.5, 0.9, 0.99, 0.999, 0.9999)
+_RANKS = (0.1, 0.5, 0.9, 0.99, 0.999)
 _CURVE_POINTS = 60
 
 

@@ -50,6 +50,8 @@ class SeriesDark:
         Of a ramp, the first and the last group that are used.
     gain : float or None
         Gain of the header, e- per unit of the data.
+    corner : tuple of int
+        Place (y, x) on the detector of the first pixel, by the keywords of a subarray of JWST.
     warnings : tuple of str
         What was assumed.
     """
@@ -63,6 +65,7 @@ class SeriesDark:
     integration: int = 0
     ends: tuple = (0, -1)
     gain: float | None = None
+    corner: tuple = (0, 0)
     warnings: tuple = field(default=(), compare=False)
 
     @property
@@ -74,6 +77,41 @@ class SeriesDark:
     def end(self):
         """Time in s on the clock of the last frame."""
         return self.start + self.groups.end
+
+    @property
+    def is_nisp(self):
+        """Whether the file has the layout of NISP, with many detectors."""
+        return self.exposure is not None and self.exposure.kind == "nisp"
+
+    def only(self, detector):
+        """
+        Leave out the other detectors.
+
+        Parameters
+        ----------
+        detector : str
+            Name of the detector.
+
+        Returns
+        -------
+        SeriesDark
+            What is needed to read it, which is quickly sent to another process.
+        """
+        if self.exposure is None:
+            return self
+        planes = {detector: self.exposure.planes[detector]}
+        return replace(self, exposure=replace(self.exposure, planes=planes))
+
+    def header(self):
+        """
+        Read the primary header.
+
+        Returns
+        -------
+        astropy.io.fits.Header
+        """
+        with open_fits(self.source) as hdus:
+            return hdus[0].header.copy()
 
     @property
     def name(self):
@@ -285,12 +323,13 @@ def open_single(path, *, quality="none", quality_suffix="CHI2", extension=None):
         jwst = str(primary.get("TELESCOP", "")).strip().upper() == "JWST"
         shapes = [hdu.shape for hdu in hdus if hdu.name == "SCI" and hdu.is_image]
         name = str(primary.get("DETECTOR") or "IMAGE").strip()
+        corner = tuple(int(primary.get(f"SUBSTRT{axis}") or 1) - 1 for axis in (2, 1))
+        common = {"source": path, "corner": corner if jwst else (0, 0)}
         if jwst and shapes and len(shapes[0]) > 2:
-            return _integrations(path, hdus, shapes[0], name)
+            return _integrations(hdus, shapes[0], name, common)
     exposure = open_dark(path, quality=quality, quality_suffix=quality_suffix, extension=extension)
     shapes = {name: tuple(exposure.shape(name)) for name in exposure.detectors}
-    common = {"source": path, "detectors": shapes, "exposure": exposure}
-    common["gain"] = exposure.gain_header
+    common |= {"detectors": shapes, "exposure": exposure, "gain": exposure.gain_header}
     if exposure.kind == "fits" or (exposure.kind == "nisp" and exposure.macc is None):
         return [_plain(path, exposure, common)]
     timing = exposure_timing(exposure)
@@ -308,8 +347,9 @@ def open_single(path, *, quality="none", quality_suffix="CHI2", extension=None):
     ]
 
 
-def _integrations(path, hdus, shape, name):
+def _integrations(hdus, shape, name, common):
     """All integrations of a ramp or of rateints."""
+    path = common["source"]
     timing = exposure_timing(path)
     times = GroupTimes.regular(**timing.frames)
     layout = "ramp" if len(shape) == 4 else "rateints"
@@ -321,13 +361,13 @@ def _integrations(path, hdus, shape, name):
         if used.size:
             first, last = int(used[0]), int(used[-1])
     dark = SeriesDark(
-        source=path,
         layout=layout,
         detectors={name: tuple(shape[-2:])},
         start=0.0,
         groups=_ends(times, path, first, last),
         ends=(first, last),
         warnings=timing.warnings,
+        **common,
     )
     return [
         replace(dark, start=float(reset), integration=number)
