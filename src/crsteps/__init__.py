@@ -6,6 +6,7 @@ from importlib import import_module
 # ``import crsteps`` stays cheap for the plugin discovery of every ``strun``.
 _LAZY = {
     "CrstepsDetector1Pipeline": "crsteps.pipelines.detector1",
+    "FitPersistenceStep": "crsteps.persistence.fit_step",
     "MMCosmicStep": "crsteps.mm_cosmic.step",
     "PowerLawPersistenceStep": "crsteps.persistence.step",
     "SceneFlickerNoiseStep": "crsteps.flicker_noise.step",
@@ -14,6 +15,7 @@ _LAZY = {
 
 __all__ = [
     "CrstepsDetector1Pipeline",
+    "FitPersistenceStep",
     "MMCosmicStep",
     "PowerLawPersistenceStep",
     "SceneFlickerNoiseStep",

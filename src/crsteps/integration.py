@@ -16,5 +16,6 @@ def get_steps():
         ("crsteps.flicker_noise.step.SceneFlickerNoiseStep", "scene_flicker_noise", False),
         ("crsteps.slew_dark.step.SlewDarkCosmicsStep", "slew_dark_cosmics", False),
         ("crsteps.persistence.step.PowerLawPersistenceStep", "powerlaw_persistence", False),
+        ("crsteps.persistence.fit_step.FitPersistenceStep", "fit_powerlaw_persistence", False),
         ("crsteps.pipelines.detector1.CrstepsDetector1Pipeline", "crsteps_detector1", True),
     ]
