@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crsteps.persistence.decay import Decay
+from crsteps.persistence.power_law import Covariance
 
 __all__ = ["PixelBlock", "walk_blocks"]
 
@@ -54,7 +55,7 @@ def walk_blocks(decays, *, size):
         Pixels in which something decays. Each pixel comes once, with all of its decays. Where the
         amplitude or the slope is not finite, or the amplitude not positive, a decay is left out.
     """
-    readers = [_Reader(decay, size) for decay in decays]
+    readers = [_Reader(decay, size, alone=len(decays) == 1) for decay in decays]
     while True:
         for reader in readers:
             reader.refill()
@@ -68,20 +69,31 @@ def walk_blocks(decays, *, size):
 
 
 class _Reader:
-    """One decay, read piece by piece; what is read but not yet taken waits."""
+    """
+    One decay, read piece by piece; what is read but not yet taken waits.
 
-    def __init__(self, decay, size):
+    Of several decays there is always half of a block waiting. Otherwise every block would end where
+    the first of them has to be read on, and be short.
+    """
+
+    def __init__(self, decay, size, *, alone):
+        piece = size if alone else max(size // 2, 1)
+        self._enough = 1 if alone else piece
         pieces = getattr(decay, "pieces", None)
-        self._pieces = pieces(size) if pieces else _pieces(decay, size)
+        self._pieces = pieces(piece) if pieces else _pieces(decay, piece)
         self._waiting = None
         self.next_pixel = 0
 
     def refill(self):
-        """Read on if all that was read is taken, until there is something or the end."""
-        while self._waiting is None and self.next_pixel is not None:
+        """Read on, until enough waits or the decay ends."""
+        while self.next_pixel is not None and self._n_waiting() < self._enough:
             piece, self.next_pixel = next(self._pieces, (None, None))
             piece = None if piece is None else _known(piece)
-            self._waiting = piece if piece is not None and piece.pixels.size else None
+            if piece is not None and piece.pixels.size:
+                self._waiting = piece if self._waiting is None else _joined(self._waiting, piece)
+
+    def _n_waiting(self):
+        return 0 if self._waiting is None else self._waiting.pixels.size
 
     def take(self, stop):
         """Part below a pixel, or all that waits if `stop` is None; None if there is nothing."""
@@ -105,6 +117,21 @@ def _pieces(decay, size):
         last = min(first + size, n_pixels)
         next_pixel = int(decay.pixels[last - 1]) + 1 if last < n_pixels else None
         yield decay.select(slice(first, last)), next_pixel
+
+
+def _joined(first, second):
+    """Two pieces of a decay, one after the other."""
+    covariance = [
+        np.concatenate([one, other]) if np.ndim(one) else one
+        for one, other in zip(first.covariance, second.covariance, strict=True)
+    ]
+    return replace(
+        first,
+        pixels=np.concatenate([first.pixels, second.pixels]),
+        amplitude=np.concatenate([first.amplitude, second.amplitude]),
+        gamma=np.concatenate([first.gamma, second.gamma]),
+        covariance=Covariance(*covariance),
+    )
 
 
 def _known(decay):
