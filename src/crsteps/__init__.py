@@ -11,6 +11,7 @@ _LAZY = {
     "PowerLawPersistenceStep": "crsteps.persistence.step",
     "SceneFlickerNoiseStep": "crsteps.flicker_noise.step",
     "SlewDarkCosmicsStep": "crsteps.slew_dark.step",
+    "SlewDarkPipeline": "crsteps.pipelines.slew_dark",
 }
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "PowerLawPersistenceStep",
     "SceneFlickerNoiseStep",
     "SlewDarkCosmicsStep",
+    "SlewDarkPipeline",
     "__version__",
 ]
 

@@ -18,4 +18,5 @@ def get_steps():
         ("crsteps.persistence.step.PowerLawPersistenceStep", "powerlaw_persistence", False),
         ("crsteps.persistence.fit_step.FitPersistenceStep", "fit_powerlaw_persistence", False),
         ("crsteps.pipelines.detector1.CrstepsDetector1Pipeline", "crsteps_detector1", True),
+        ("crsteps.pipelines.slew_dark.SlewDarkPipeline", "slew_dark", True),
     ]

@@ -1,4 +1,4 @@
-"""Stage 1 of jwst, from raw ramps to rates, with our cleaning of flicker noise."""
+"""Stage 1 of jwst, from raw ramps to rates, with our persistence and flicker noise."""
 
 import logging
 from pathlib import Path
@@ -7,12 +7,14 @@ import numpy as np
 from jwst.pipeline import Detector1Pipeline
 from stdatamodels.jwst.datamodels import JwstDataModel, read_metadata
 
+from crsteps.datamodels.variances import stored_variance
 from crsteps.errors import CrstepsInputError
 from crsteps.flicker_noise.products_step import add_variance, stored_error_variance
 from crsteps.flicker_noise.slope_error import slope_error_variance
 from crsteps.flicker_noise.step import SceneFlickerNoiseStep
 from crsteps.framework.pipeline import CrPipeline
 from crsteps.framework.provenance import carry_records, read_records
+from crsteps.persistence.step import ERROR_HDU, PowerLawPersistenceStep
 from crsteps.pipelines.resume import not_twice
 
 log = logging.getLogger(__name__)
@@ -22,12 +24,26 @@ _SLOT = "clean_flicker_noise"
 _AFTER_RAMPS = ("ramp_fit", "gain_scale")
 
 
+def _with_ours(steps):
+    """Steps of the standard pipeline with ours among them."""
+    ours = {}
+    for name, step in steps.items():
+        if name == _SLOT:
+            ours["scene_flicker_noise"] = SceneFlickerNoiseStep
+            continue
+        ours[name] = step
+        if name == "linearity":
+            ours["powerlaw_persistence"] = PowerLawPersistenceStep
+    return ours
+
+
 class CrstepsDetector1Pipeline(CrPipeline, Detector1Pipeline):
     """
     Calibrate raw ramps to rates, with flicker noise removed by scene_flicker_noise.
 
     The steps, their order and their parameters are those of ``calwebb_detector1``, but for
-    ``clean_flicker_noise``, whose place `SceneFlickerNoiseStep` takes under its own name.
+    ``clean_flicker_noise``, whose place `SceneFlickerNoiseStep` takes under its own name, and
+    `PowerLawPersistenceStep`, which comes after ``linearity`` and is skipped by default.
 
     Parameters
     ----------
@@ -38,18 +54,15 @@ class CrstepsDetector1Pipeline(CrPipeline, Detector1Pipeline):
     class_alias = "crsteps_detector1"
     takes = "an exposure of ramps"
 
-    step_defs = {
-        ("scene_flicker_noise" if name == _SLOT else name): (
-            SceneFlickerNoiseStep if name == _SLOT else step
-        )
-        for name, step in Detector1Pipeline.step_defs.items()
-    }
+    step_defs = _with_ours(Detector1Pipeline.step_defs)
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         for name in self.step_defs:
             if name not in _AFTER_RAMPS:
                 not_twice(getattr(self, name))
+        linearise = self.linearity.run
+        self.linearity.run = lambda ramps: self._without_persistence(linearise(ramps))
         fit = self.ramp_fit.process
         self.ramp_fit.process = lambda ramps: self._completed(fit(ramps), ramps)
 
@@ -131,8 +144,19 @@ class CrstepsDetector1Pipeline(CrPipeline, Detector1Pipeline):
         JwstDataModel
             Rates of the exposure.
         """
-        self.scene_flicker_noise.error_variance = None  # of an earlier run
+        for step in (self.scene_flicker_noise, self.powerlaw_persistence):
+            step.error_variance = None  # of an earlier run
         return super().run(*args)
+
+    def _without_persistence(self, ramps):
+        """Subtract persistence from linear ramps, if that is wanted."""
+        step = self.powerlaw_persistence
+        if not step.skip:
+            return step.run(ramps)
+        # The standard status is left to the standard step.
+        if getattr(ramps.meta.cal_step, step.class_alias, None) != "COMPLETE":
+            setattr(ramps.meta.cal_step, step.class_alias, "SKIPPED")
+        return ramps
 
     def _completed(self, rates, ramps):
         """Give rates of a ramp fit the records of the ramps and the error of the removed noise."""
@@ -145,7 +169,21 @@ class CrstepsDetector1Pipeline(CrPipeline, Detector1Pipeline):
             added = slope_error_variance(error, ramps.groupdq, group_time=time)
             for model, variance in zip(rates, added, strict=True):
                 _add_variance(model, variance)
+        error = self._persistence_variance(ramps)
+        if error is not None:
+            for model in rates:
+                if model is not None:
+                    _add_variance(model, np.broadcast_to(error, model.data.shape))
         return rates
+
+    def _persistence_variance(self, ramps):
+        """Variance of the rate of persistence that was subtracted, or None."""
+        step = self.powerlaw_persistence
+        record = read_records(ramps).get(step.class_alias, {})
+        if record.get("status") != "COMPLETE" or not record["parameters"].get("update_variance"):
+            return None
+        stored = stored_variance(ramps, ERROR_HDU)
+        return step.error_variance if stored is None else stored
 
     def _error_variance(self, ramps):
         """
@@ -182,7 +220,7 @@ def _add_variance(model, variance):
         return
     if model.data.shape != variance.shape:
         log.warning(
-            "the error of the removed noise is not added to rates of another shape, %s, than that "
+            "the error of what was removed is not added to rates of another shape, %s, than that "
             "of the ramps, %s",
             model.data.shape,
             variance.shape,
