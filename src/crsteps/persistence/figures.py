@@ -123,6 +123,8 @@ def _draw_levels(axes, before, after, predicted, unit):
     axes.plot(line, line, color=MODEL, linewidth=1.2, label="as predicted")
     axes.axhline(0, color="k", linewidth=0.6)
     axes.set_xscale("log")
+    # even where images scatter by chance, logarithmic above
+    set_asinh_scale(axes, "y", max(float(np.median(rate)), 1e-5))
     axes.legend(loc="upper left")
     axes.grid(alpha=0.3, linewidth=0.5)
 
@@ -179,6 +181,29 @@ def draw_image(axes, image, limits, *, colours="gray", label=""):
     )
     axes.set(xlabel="x [pixel]", ylabel="y [pixel]")
     axes.figure.colorbar(shown, ax=axes, label=label, fraction=0.046, pad=0.02, extend="both")
+
+
+def set_asinh_scale(axes, which, width):
+    """
+    Make an axis even around zero and logarithmic beyond, on both sides.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Whose axis.
+    which : {"x", "y"}
+        Which axis.
+    width : float
+        Value around which one changes into the other, positive.
+    """
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    getattr(axes, f"set_{which}scale")("asinh", linear_width=width)
+    axis = getattr(axes, f"{which}axis")
+    first = int(np.ceil(np.log10(width / 2)))
+    powers = 10.0 ** np.arange(first, first + 12)
+    axis.set_major_locator(FixedLocator([*-powers[::-1], 0.0, *powers]))
+    axis.set_minor_locator(NullLocator())
 
 
 def open_figure(target, size):

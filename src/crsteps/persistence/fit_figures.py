@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from crsteps.persistence.figures import AFTER, BEFORE, MODEL, draw_image, open_figure
+from crsteps.persistence.figures import (
+    AFTER,
+    BEFORE,
+    MODEL,
+    draw_image,
+    open_figure,
+    set_asinh_scale,
+)
 
 _FEWEST = 50
 _FEW_LEVELS = 6
@@ -118,19 +125,20 @@ def _draw_amplitudes(axes, amplitude, significance, what):
     if not values.size:
         return
     low, high = np.quantile(values, [0.001, 0.999])
-    edges = _symlog_edges(low, high, scale=max(np.median(np.abs(values)), 1e-6))
+    scale = max(float(np.median(np.abs(values))) / 3, 1e-6)
+    edges = _asinh_edges(low, high, scale=scale)
     with np.errstate(invalid="ignore"):
         clear = significance[known] > _CLEAR
     axes.hist(values, edges, color="0.75", label="all")
     axes.hist(values[clear], edges, histtype="step", color=AFTER, lw=1.5, label="above 5 errors")
     middle = float(np.median(values))
     axes.axvline(middle, color="k", lw=1, ls="--", label=f"median {middle:.3g}")
-    axes.set_xscale("symlog", linthresh=max(np.median(np.abs(values)), 1e-6))
+    set_asinh_scale(axes, "x", scale)
     axes.set_xlim(edges[0], edges[-1])
     axes.legend(fontsize=9)
 
 
-def _symlog_edges(low, high, *, scale):
+def _asinh_edges(low, high, *, scale):
     """Edges of bins that are even near zero and logarithmic beyond the scale."""
     first, last = np.arcsinh(np.array([low, max(high, low + scale)]) / scale)
     return scale * np.sinh(np.linspace(first, last, _BINS))
@@ -184,7 +192,7 @@ def plot_decay_curves(target, examples, *, title=""):
     Notes
     -----
     The line is what darks like the first one read at any time; dotted lines are darks that were
-    left out as hit by cosmic rays. The scale is even within three errors and logarithmic above.
+    left out as hit by cosmic rays. The scale is even within the errors and logarithmic above.
     """
     n_columns = max(min(len(examples), 3), 1)
     n_rows = -(-len(examples) // n_columns) or 1
@@ -212,17 +220,19 @@ def _draw_example(upper, lower, example):
     for number, time in enumerate(example.times[example.is_hit]):
         label = "hit, left out" if number == 0 else None
         upper.axvline(time, color="0.6", lw=1, ls=":", label=label)
-    upper.set(ylabel="signal / time [e-/s]", title=example.name)
     # even within the noise, logarithmic above it
-    upper.set_yscale("symlog", linthresh=3 * float(np.median(example.errors)))
+    set_asinh_scale(upper, "y", 2 * float(np.median(example.errors)))
+    lowest = np.concatenate([(example.rates - example.errors)[used], example.curve]).min()
+    upper.set_ylim(bottom=lowest - 0.5 * float(np.median(example.errors)))
+    upper.set_ylabel("signal / time [e-/s]")
+    upper.set_title(
+        f"{example.name}: A = {example.amplitude:.3g} ± {example.amplitude_error:.2g} e-/s, "
+        f"γ = {example.gamma:.3f} ± {example.gamma_error:.3f}",
+        fontsize=10,
+    )
     upper.set_xscale("log")
     upper.tick_params(labelbottom=False)
-    text = (
-        f"A = {example.amplitude:.3g} ± {example.amplitude_error:.2g} e-/s\n"
-        f"γ = {example.gamma:.3f} ± {example.gamma_error:.3f}"
-    )
-    legend = upper.legend(title=text, fontsize=9, title_fontsize=9, loc="upper right")
-    legend.get_frame().set_alpha(0.8)
+    upper.legend(fontsize=9, loc="lower left", framealpha=0.8)
     upper.grid(**_GRID)
     residual = (example.rates - example.fitted) / example.errors
     lower.axhline(0, color=BEFORE, lw=1)
@@ -304,8 +314,9 @@ def _draw_by_prediction(axes, predicted, before, after):
     limits = np.quantile(predicted, [0.01, 0.995])
     axes.plot(limits, limits, color=MODEL, lw=1.2, label="as predicted")
     axes.axhline(0, color="k", lw=0.8)
-    axes.set_xscale("symlog", linthresh=max(float(np.median(np.abs(predicted))), 1e-5))
-    axes.set_yscale("symlog", linthresh=max(float(np.median(np.abs(predicted))), 1e-5))
+    width = max(float(np.median(np.abs(predicted))) / 2, 1e-5)
+    set_asinh_scale(axes, "x", width)
+    set_asinh_scale(axes, "y", width)
     axes.set(xlabel="predicted persistence [e-/s]", ylabel="mean above the dark level [e-/s]")
     axes.set_title("twelfths of the pixels by their prediction")
     axes.legend(fontsize=9)
