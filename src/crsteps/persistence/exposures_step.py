@@ -78,7 +78,7 @@ def find_exposures(given, history, *, name_of):
     history : sequence of path
         Earlier exposures, and associations of them.
     name_of : callable
-        Takes the stem of a file name and returns it without the suffix of the product.
+        Takes the stem of a file name of JWST and returns it without the suffix of the product.
 
     Returns
     -------
@@ -134,7 +134,7 @@ def _exposure(item, wanted, name_of):
             if wanted and header.get("S_POWERL") == "COMPLETE":
                 raise CrstepsInputError(CORRECTED.format(item))
             dark = open_dark(item, quality="none")
-            source = name_of(stem(item))
+            source = stem(item).removesuffix("_powerlaw_persistence")
             return Exposure(dark, "nisp", source, exposure_timing(dark), dark.detectors, wanted)
     if not isinstance(detector, str) or not detector.strip():
         raise CrstepsInputError(
