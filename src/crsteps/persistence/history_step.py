@@ -1,6 +1,7 @@
 """The history of a run: read from a file, added to in the order of time, and written back."""
 
 import logging
+import os
 import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -50,10 +51,14 @@ class Histories:
     ----------
     path : str or Path, optional
         History file to begin with; one that does not exist yet is empty.
+    to_be_written : bool, optional
+        Whether `save` will be called, so that a file which cannot be written is refused now.
     """
 
-    def __init__(self, path=None):
+    def __init__(self, path=None, *, to_be_written=True):
         self.path = Path(path) if path else None
+        if path and to_be_written:
+            _check_writable(self.path)
         self._read = read_histories(self.path, may_be_missing=True) if path else {}
         self._now = {name: _history(stored) for name, stored in self._read.items()}
         self._added = {}  # by detector: what was done to its history
@@ -209,6 +214,18 @@ class Histories:
         if self._n_aside > 1:
             (Path(self._folder) / f"{self._n_aside - 2}.asdf").unlink()
         self._held = 0
+
+
+def _check_writable(path):
+    """Refuse a file in a folder that cannot be made or written to."""
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise CrstepsInputError(
+            f"history_file {path} cannot be written: choose another folder, or set save_history to "
+            "false."
+        )
 
 
 def _history(stored):

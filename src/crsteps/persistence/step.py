@@ -107,7 +107,7 @@ class PowerLawPersistenceStep(CrStep):
         self._used, self._last_start = {}, found[-1].start
         self._options()  # are told to be wrong before any work
         summaries, models, paths = [], [], []
-        with Histories(self.history_file) as histories:
+        with Histories(self.history_file, to_be_written=self.save_history) as histories:
             histories.check_detectors({d for exposure in wanted for d in exposure.detectors})
             correct = self._nisp if found[0].kind == "nisp" else self._jwst
             earlier = self._nisp_stimuli if found[0].kind == "nisp" else self._jwst_stimuli
