@@ -404,7 +404,10 @@ def test_blocks_have_every_pixel_once(sets, size):
             assert part.pixels.size <= size
             found[index].extend(block.pixels[part.pixels])
             assert list(part.amplitude) == [1.0 + p for p in block.pixels[part.pixels]]
-    assert seen == sorted(set().union(*sets))
+    # pixels between may be there too, but few
+    assert seen == sorted(set(seen))
+    assert set().union(*sets) <= set(seen)
+    assert len(seen) <= 2 * len(set().union(*sets))
     assert found == [sorted(pixels) for pixels in sets]
 
 

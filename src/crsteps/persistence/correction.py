@@ -181,7 +181,7 @@ class _Work:
         changes, rates, errors = self._predict(block)
         rate, error = rates[0], errors[0]
         usable = self.usable[place]
-        chosen = usable & (rate >= options.minimum_significance * error)
+        chosen = usable & (rate > 0) & (rate >= options.minimum_significance * error)
         self._subtract(place, changes, errors, chosen)
         self.rate.reshape(-1)[place] = rate
         self.variance.reshape(-1)[place] = np.square(error)
@@ -226,12 +226,11 @@ class _Work:
             everywhere = part.pixels.size == block.pixels.size
             if total is None and everywhere:
                 total = values
-            elif everywhere:
-                total += values
+            elif total is None:
+                total = np.zeros((len(values), block.pixels.size), values.dtype)
+                total[:, part.pixels] = values
             else:
-                if total is None:
-                    total = np.zeros((len(values), block.pixels.size), values.dtype)
-                total[:, part.pixels] += values
+                total[:, slice(None) if everywhere else part.pixels] += values
         rates, errors = total[n_changed:-n_rates], total[-n_rates:]
         if self.options.systematic:
             errors = np.sqrt(np.square(errors) + np.square(self.options.systematic * rates))
@@ -251,7 +250,7 @@ class _Work:
         if not chosen.any():
             return
         if not chosen.all():
-            changes = np.where(chosen, changes, changes.dtype.type(0))
+            changes *= chosen.astype(changes.dtype)
         for image, change in zip(self.data, np.split(changes, len(self.data)), strict=True):
             if isinstance(place, slice):
                 np.subtract(image[:, place], change, out=image[:, place], casting="same_kind")

@@ -217,7 +217,8 @@ class PersistenceModel:
             reference_time=self.curve.reference_time,
         )
         strength = decay.rate(end + earliest)  # NaN where nothing is predicted
-        return decay.select((strength > 0) & (strength >= self.forgetting_rate))
+        kept = (strength > 0) & (strength >= self.forgetting_rate)
+        return decay if kept.all() else decay.select(kept)
 
 
 def pixel_values(value, *, shape, pixels=None, channels=None):

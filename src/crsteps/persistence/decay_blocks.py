@@ -11,6 +11,9 @@ from crsteps.persistence.power_law import Covariance
 
 __all__ = ["PixelBlock", "walk_blocks"]
 
+# Share of the pixels of a range that decay, from which on the range is taken as a whole.
+_DENSE = 0.5
+
 
 @dataclass(frozen=True)
 class PixelBlock:
@@ -20,7 +23,8 @@ class PixelBlock:
     Attributes
     ----------
     pixels : ndarray
-        Flat index of each pixel, ascending, (n,).
+        Flat index of each pixel, ascending, (n,). Where most of the pixels of a range decay it is
+        the whole range, because a range is changed in a tenth of the time of a list.
     parts : list of (int, Decay)
         Place of the decay in the sequence, and its values in the pixels of this block. Its
         ``pixels`` are places in the list above, (n,) or fewer.
@@ -52,7 +56,8 @@ def walk_blocks(decays, *, size):
     Yields
     ------
     block : PixelBlock
-        Pixels in which something decays. Each pixel comes once, with all of its decays. Where the
+        Pixels in which something decays, and some between them. Each pixel comes at most once, with
+        all of its decays. Where the
         amplitude or the slope is not finite, or the amplitude not positive, a decay is left out.
     """
     readers = [_Reader(decay, size, alone=len(decays) == 1) for decay in decays]
@@ -144,18 +149,23 @@ def _known(decay):
 
 def _block(parts):
     """Common list of the pixels of all parts, and the parts in its places."""
+    first = min(int(part.pixels[0]) for _, part in parts)
+    last = max(int(part.pixels[-1]) for _, part in parts)
+    pixels = np.arange(first, last + 1)
     if len(parts) == 1:
-        pixels = parts[0][1].pixels
+        touched = parts[0][1].pixels
     else:
-        first = min(int(part.pixels[0]) for _, part in parts)
-        last = max(int(part.pixels[-1]) for _, part in parts)
-        touched = np.zeros(last - first + 1, bool)
+        lit = np.zeros(pixels.size, bool)
         for _, part in parts:
-            touched[part.pixels - first] = True
-        pixels = first + np.flatnonzero(touched)
+            lit[part.pixels - first] = True
+        touched = pixels[lit]
+    if touched.size < _DENSE * pixels.size:
+        pixels = touched
     placed = []
     for index, part in parts:
-        if part.pixels.size == pixels.size:
+        if pixels.size == last - first + 1:
+            places = part.pixels - first
+        elif part.pixels.size == pixels.size:
             places = np.arange(pixels.size)
         else:
             places = np.searchsorted(pixels, part.pixels)
