@@ -24,7 +24,7 @@ class PixelBlock:
     ----------
     pixels : ndarray
         Flat index of each pixel, ascending, (n,). Where most of the pixels of a range decay it is
-        the whole range, because a range is changed in a tenth of the time of a list.
+        the whole range, because a range is changed in a fraction of the time of a list.
     parts : list of (int, Decay)
         Place of the decay in the sequence, and its values in the pixels of this block. Its
         ``pixels`` are places in the list above, (n,) or fewer.
@@ -57,8 +57,8 @@ def walk_blocks(decays, *, size):
     ------
     block : PixelBlock
         Pixels in which something decays, and some between them. Each pixel comes at most once, with
-        all of its decays. Where the
-        amplitude or the slope is not finite, or the amplitude not positive, a decay is left out.
+        all of its decays. Where the amplitude or the slope is not finite, or the amplitude not
+        positive, a decay is left out.
     """
     readers = [_Reader(decay, size, alone=len(decays) == 1) for decay in decays]
     while True:
