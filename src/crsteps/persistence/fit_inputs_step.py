@@ -144,10 +144,11 @@ class SeriesDark:
         if image.quality is not None:
             limit = 0 if image.quality_kind == "bit" or max_quality is None else max_quality
             lost |= image.quality > limit
-        image.data[lost] = np.nan
+        signal = image.data
+        signal[lost] = np.nan
         if self.layout == "rate":
-            image.data *= np.float32(self.groups.integration_time)
-        return image.data
+            signal *= np.float32(self.groups.integration_time)
+        return signal
 
     def _read_integration(self):
         """Signal of an integration of a file of JWST."""
@@ -210,7 +211,7 @@ def open_series(given, *, fewest, quality="none", quality_suffix="CHI2", extensi
     darks = [dark for item in items for dark in open_single(str(item), **options)]
     if len(darks) < fewest:
         raise CrstepsInputError(
-            f"{len(darks)} dark{'s' * (len(darks) != 1)} are too few to fit a decay: give at least "
+            f"A decay is not fitted to {len(darks)} dark{'s' * (len(darks) != 1)}: give at least "
             f"{fewest} that follow one illumination."
         )
     darks.sort(key=lambda dark: dark.begin)

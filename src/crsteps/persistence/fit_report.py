@@ -258,7 +258,7 @@ def level_lines(report: DetectorReport):
     return [
         f"{report.row['detector']}: {level.fluence:,.0f} e- in {level.n_pixels:,} pixels leave "
         f"{level.amplitude:.4g} ± {level.amplitude_error:.2g} e-/s, slope {level.gamma:.3f} ± "
-        f"{level.gamma_error:.3f}"
+        f"{level.gamma_error:.2g}"
         for level in report.levels
         if np.isfinite(level.fluence)
     ]
