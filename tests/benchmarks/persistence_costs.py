@@ -36,7 +36,7 @@ def measure_ramp(size, fraction, *, repeats, seed=1):
     dict
         Least CPU seconds: of a copy into new memory and into old, of the correction with maps of
         amplitude and slope, and from the fluences of a history, whose amplitudes and slopes come
-        from the reference's curve in the same pass.
+        from the reference's curve in the same pass, alone or with its maps of the pixels.
     """
     rng = np.random.default_rng(seed)
     pixels = np.arange(size**2)
@@ -61,14 +61,19 @@ def measure_ramp(size, fraction, *, repeats, seed=1):
     stimulus = stimulus_of(
         fluence.reshape(size, size), model=model, source="a", end=START - DELAY, duration=100.0
     )
-    from_history = StimulusDecay(stimulus, model, (size, size), None, DELAY)
+    plain = known_model(covariance=model.covariance)
+    history, history_and_maps = (
+        StimulusDecay(stimulus, reference, (size, size), None, DELAY)
+        for reference in (plain, model)
+    )
     ramp = rng.normal(100, 10, (1, JWST.n_groups, size, size)).astype(np.float32)
     old = ramp.copy()
     calls = {
         "copy": ramp.copy,
         "copy into old": lambda: np.copyto(old, ramp),
         "maps": lambda: _correct(ramp, decay),
-        "history": lambda: _correct(ramp, from_history),
+        "history": lambda: _correct(ramp, history),
+        "history and maps": lambda: _correct(ramp, history_and_maps),
     }
     return best_of(calls, repeats)
 
