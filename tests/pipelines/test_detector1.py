@@ -300,7 +300,8 @@ def test_crsteps_run_with_parameters(products, references, in_tmp_path):
 def test_the_step_is_on_and_the_others_as_in_the_standard_pipeline():
     ours, standard = CrstepsDetector1Pipeline(), Detector1Pipeline()
     assert not ours.scene_flicker_noise.skip
-    for name in set(ours.step_defs) - {"scene_flicker_noise"}:
+    assert ours.powerlaw_persistence.skip
+    for name in set(ours.step_defs) - {"scene_flicker_noise", "powerlaw_persistence"}:
         of_ours, of_standard = (getattr(p, name).get_pars() for p in (ours, standard))
         assert of_ours == of_standard
 
