@@ -13,7 +13,7 @@ from crsteps import FitPersistenceStep, PowerLawPersistenceStep
 from crsteps.datamodels.persistence_reference import read_persistence
 from crsteps.detector.nisp import ELECTRONS_PER_ADU
 from crsteps.errors import CrstepsInputError
-from crsteps.persistence import fit_figures
+from crsteps.persistence import fit_figures, held_out_figures
 from crsteps.persistence.dark_series import DarkTimes
 from crsteps.persistence.fit import HIT_EXCLUDED, NOT_FITTED, FitOptions, fit_dark_series
 from crsteps.persistence.group_charge import GroupTimes
@@ -192,13 +192,18 @@ def test_jobs_change_nothing(fitted, darks, tmp_path):
 def test_figures(darks, tmp_path, monkeypatch):
     """Each figure is asked for once, with what belongs to it; test_persistence_figures draws."""
     drawn = {}
-    for name in ("plot_fit_maps", "plot_decay_curves", "plot_held_out", "plot_dark_level"):
+    for module, name in (
+        (fit_figures, "plot_fit_maps"),
+        (fit_figures, "plot_decay_curves"),
+        (held_out_figures, "plot_held_out"),
+        (held_out_figures, "plot_dark_level"),
+    ):
 
         def draw(target, *args, name=name, **values):
             target.write_text(name)
             drawn[name] = (args, values)
 
-        monkeypatch.setattr(fit_figures, name, draw)
+        monkeypatch.setattr(module, name, draw)
     result = fit(darks[:6], tmp_path, detectors=["DET32"], save_figures=True, save_maps=False)
     contents = {n: p.read_text() for n, p in result.products.items() if n.endswith(".png")}
     assert contents == {

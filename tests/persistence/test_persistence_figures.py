@@ -10,13 +10,9 @@ from crsteps.persistence import figures
 from crsteps.persistence.figures import plot_correction
 from crsteps.persistence.fit_curve import FluenceLevel
 from crsteps.persistence.fit_examples import DecayExample
-from crsteps.persistence.fit_figures import (
-    plot_dark_level,
-    plot_decay_curves,
-    plot_fit_maps,
-    plot_held_out,
-)
+from crsteps.persistence.fit_figures import plot_decay_curves, plot_fit_maps
 from crsteps.persistence.held_out import SeriesCheck
+from crsteps.persistence.held_out_figures import plot_dark_level, plot_held_out
 
 THRESHOLDS = (0.1, 0.03, 0.01)
 

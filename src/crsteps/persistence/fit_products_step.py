@@ -186,7 +186,7 @@ class FitProducts:
                 table.meta["history"] = self.step.history()
                 write_statistics(path, table)
             elif name == "pfitfig_dark_level.png":
-                from crsteps.persistence.fit_figures import plot_dark_level
+                from crsteps.persistence.held_out_figures import plot_dark_level
 
                 checks = {r.row["detector"]: r.check for r in result.reports if r.check}
                 plot_dark_level(path, checks, title=meta["source"])

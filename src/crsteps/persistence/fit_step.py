@@ -16,7 +16,7 @@ from crsteps.persistence.fit import FitOptions
 from crsteps.persistence.fit_illumination_step import open_illumination
 from crsteps.persistence.fit_inputs_step import check_detectors, dark_times, open_series
 from crsteps.persistence.fit_products_step import FitProducts
-from crsteps.persistence.fit_workers_step import FitTask
+from crsteps.persistence.fit_task_step import FitTask
 
 log = logging.getLogger(__name__)
 
@@ -148,8 +148,6 @@ class FitPersistenceStep(CrStep):
             for name in _COMPANIONS
             if getattr(self, name)
         }
-        exposure = math.sqrt(float((times.integration_times**2).mean()))
-        is_rate = darks[0].layout in ("rate", "rateints")
         return [
             FitTask(
                 detector=name,
@@ -161,7 +159,7 @@ class FitPersistenceStep(CrStep):
                 gain=gain,
                 offset=offset,
                 noise=self.noise,
-                master_dark_error=self.master_dark_error * gain / (1 if is_rate else exposure),
+                master_dark_error=self.master_dark_error,
                 n_held_out=self._held_out(len(darks)),
                 n_outputs=self._outputs(is_nisp, shape),
                 max_quality=self.max_quality,

@@ -1,21 +1,19 @@
 """Fit of one detector, in a process of its own or not: imports neither jwst nor Matplotlib."""
 
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from crsteps.detector.nisp import output_channel
-from crsteps.persistence.dark_series import DarkTimes
-from crsteps.persistence.fit import FitOptions, fit_dark_series
+from crsteps.persistence.fit import fit_dark_series
 from crsteps.persistence.fit_curve import curve_of_levels, measure_levels, pixel_maps
 from crsteps.persistence.fit_examples import choose_examples, make_examples
-from crsteps.persistence.fit_illumination_step import Illumination
 from crsteps.persistence.fit_report import DetectorReport, report_detector
+from crsteps.persistence.fit_task_step import USABLE, FitTask
 from crsteps.persistence.held_out import check_series
 from crsteps.persistence.stimulus import ConstantCurve
 
-__all__ = ["FitOutcome", "FitTask", "fit_detector", "full_image"]
+__all__ = ["IMAGES", "MAPS", "FitOutcome", "fit_detector"]
 
 MAPS = ("amplitude_scale", "gamma_offset", "variance_amplitude", "variance_gamma", "cross")
 """Images of the reference."""
@@ -32,93 +30,9 @@ IMAGES = {
 }
 """Images of the fit, by name of their extension, and their units."""
 
-# Companions, and where they allow a pixel to be fitted.
-_USABLE = {
-    "bad_pixel_mask": lambda image: image == 0,
-    "master_dark": np.isfinite,
-    "noise_map": lambda image: np.isfinite(image) & (image > 0),
-}
-
 # Of a difference of three darks: standard deviations of a hit, and shares in its variance.
 _HIT = 4.0
 _WEIGHTS = (1 / 6, 2 / 3, 1 / 6)
-
-
-@dataclass(frozen=True)
-class FitTask:
-    """
-    What a process has to know to fit a detector.
-
-    Attributes
-    ----------
-    detector : str
-        Name of the detector.
-    shape : tuple of int
-        Shape (ny, nx) of its images.
-    darks : tuple of SeriesDark
-        The series.
-    times : DarkTimes
-        When its darks were taken.
-    illumination : Illumination
-        What they follow.
-    options : FitOptions
-        Options of the fit.
-    gain, offset : float
-        Electrons per unit of the data, and value of the data without signal.
-    noise : float or None
-        Noise of a dark in e-, without photons; None to measure it.
-    master_dark_error : float
-        Error of the master dark in e-/s.
-    n_held_out : int
-        Last darks that are predicted by a fit of the others.
-    n_outputs : int
-        Outputs that share the columns; 0 for one slope of faint pixels on the whole detector.
-    max_quality : float or None
-        Quality factor above which a pixel of a dark counts as hit.
-    limits : tuple of float
-        Smallest and largest charge of the illumination in e- that tells the curve.
-    companions : dict
-        Images that go with the detector: ``bad_pixel_mask``, ``master_dark``, ``noise_map``.
-    folder : Path or None
-        Where to leave images; None to leave none.
-    figures : dict of Path
-        Figures of the detector, ``maps``, ``decay`` and ``held_out``; none if empty.
-    """
-
-    detector: str
-    shape: tuple
-    darks: tuple
-    times: DarkTimes
-    illumination: Illumination
-    options: FitOptions
-    gain: float
-    offset: float
-    noise: float | None = None
-    master_dark_error: float = 0.0
-    n_held_out: int = 2
-    n_outputs: int = 0
-    max_quality: float | None = None
-    limits: tuple = (0.0, np.inf)
-    companions: dict = field(default_factory=dict)
-    folder: Path | None = None
-    figures: dict = field(default_factory=dict)
-
-    @property
-    def fewest(self):
-        """Fewest darks of a pixel that is fitted, which is the number of its parameters and one."""
-        return 3 if "master_dark" in self.companions else 4
-
-    def companion(self, name):
-        """Read the image of a companion; None without it."""
-        stored = self.companions.get(name)
-        if stored is None:
-            return None
-        with stored.open() as stream:
-            return stored.values(stream)
-
-    def path(self, name):
-        """Where an image is left."""
-        return self.folder / f"{self.detector}_{name}.npy"
 
 
 @dataclass(frozen=True)
@@ -149,6 +63,26 @@ class FitOutcome:
         return self.task.detector
 
 
+@dataclass(frozen=True)
+class _Pixels:
+    """
+    Pixels of a detector that are fitted, in a row, and what `fit_dark_series` wants of them.
+
+    ``index`` is their flat index on the detector; darks are in e-, the variance is that of a dark
+    without photons in e-**2, a number or one for each pixel.
+    """
+
+    index: np.ndarray
+    darks: np.ndarray
+    variance: np.ndarray
+    channels: np.ndarray | None
+    master_dark: np.ndarray | None
+
+
+class _UnfitError(Exception):
+    """Why a detector cannot be fitted."""
+
+
 def fit_detector(task: FitTask):
     """
     Read the darks of a detector, fit them, and draw the fit if that is wanted.
@@ -167,64 +101,85 @@ def fit_detector(task: FitTask):
     CrstepsInputError
         A file can no longer be read, or has values that are none.
     """
-    darks, pixels = _read_darks(task)
-    if not pixels.size:
-        return _skipped(task, f"no pixel has {task.fewest} usable darks")
-    noise = _noise(task, darks, pixels)
-    if not np.all(noise > 0):
-        return _skipped(task, "the noise of its darks is 0; set noise")
-    master = _master_dark(task, pixels)
-    channels = None
-    if task.n_outputs:
-        width = task.shape[1]
-        channels = output_channel(pixels % width, width=width, n_outputs=task.n_outputs)
-    variance = np.square(noise, dtype=np.float32)
-    common = {
-        "channels": channels,
-        "master_dark": master,
-        "master_dark_error": task.master_dark_error,
-        "options": task.options,
-    }
-    fit = _fit(darks, task.times, variance=variance, **common)
-    fluence = task.illumination.fluence(
-        task.detector, shape=task.shape, gain=task.gain, offset=task.offset
-    )
-    if fluence is not None:
-        fluence = fluence.ravel()[pixels][np.newaxis]
-    levels = measure_levels(fit, fluence, limits=task.limits)
-    if not levels:
-        return _skipped(task, "no pixel was fitted whose illumination is known and within limits")
-    check = check_series(darks, task.times, n_held_out=task.n_held_out, variance=variance, **common)
-    curve = curve_of_levels(levels, reference_time=fit.reference_time)
+    try:
+        pixels = _read_pixels(task)
+        fit = _fit(task, pixels)
+        fluence = _fluence(task, pixels)
+        levels = measure_levels(fit, fluence, limits=task.limits)
+        if not levels:
+            raise _UnfitError("no pixel was fitted whose illumination is known and within limits")
+    except _UnfitError as error:
+        report = DetectorReport({"detector": task.detector, "reason": str(error)})
+        return FitOutcome(task, report)
     report = report_detector(
         task.detector,
         fit,
-        noise=float(np.median(noise)),
+        noise=float(np.sqrt(np.median(pixels.variance))),
         freedom=task.fewest - 1,
         levels=levels,
-        check=check,
+        check=_check(task, pixels),
     )
-    _leave_images(task, fit, pixel_maps(fit, curve, fluence), pixels)
+    curve = curve_of_levels(levels, reference_time=fit.reference_time)
+    _leave_images(task, fit, pixel_maps(fit, curve, fluence), pixels.index)
     if task.figures:
-        _draw(task, fit, darks, pixels, variance, report)
+        _draw(task, fit, pixels, report)
     return FitOutcome(task, _without_pixels(report), _curve_entry(curve), fit.reference_time)
 
 
-def _fit(darks, times, *, variance, channels, master_dark, **options):
+def _read_pixels(task):
+    """Pixels that have enough darks, with their noise."""
+    darks, index = _read_darks(task)
+    if not index.size:
+        raise _UnfitError(f"no pixel has {task.fewest} usable darks")
+    noise = _noise(task, darks, index)
+    if not np.all(noise > 0):
+        raise _UnfitError("the noise of its darks is 0; set noise")
+    channels = None
+    if task.n_outputs:
+        width = task.shape[1]
+        channels = output_channel(index % width, width=width, n_outputs=task.n_outputs)
+    variance = np.square(noise, dtype=np.float32)
+    return _Pixels(index, darks, variance, channels, _master_dark(task, index))
+
+
+def _fit(task, pixels):
     """Fit of pixels in a row, as an image of one row."""
-    series = darks[:, np.newaxis]
+    series = pixels.darks[:, np.newaxis]
+    rows = {
+        name: None if getattr(pixels, name) is None else getattr(pixels, name)[np.newaxis]
+        for name in ("channels", "master_dark")
+    }
+    variance = pixels.variance
     return fit_dark_series(
         series,
-        times,
+        task.times,
         variance=np.broadcast_to(variance, series.shape) if variance.ndim else variance,
-        channels=None if channels is None else channels[np.newaxis],
-        master_dark=None if master_dark is None else master_dark[np.newaxis],
-        **options,
+        master_dark_error=task.level_error,
+        options=task.options,
+        **rows,
     )
 
 
-def _skipped(task, reason):
-    return FitOutcome(task, DetectorReport({"detector": task.detector, "reason": reason}))
+def _check(task, pixels):
+    """Prediction of the last darks by a fit of the others."""
+    return check_series(
+        pixels.darks,
+        task.times,
+        n_held_out=task.n_held_out,
+        variance=pixels.variance,
+        channels=pixels.channels,
+        master_dark=pixels.master_dark,
+        master_dark_error=task.level_error,
+        options=task.options,
+    )
+
+
+def _fluence(task, pixels):
+    """Charge that the illumination left, as an image of one row; None if it is not known."""
+    fluence = task.illumination.fluence(
+        task.detector, shape=task.shape, gain=task.gain, offset=task.offset
+    )
+    return None if fluence is None else fluence.ravel()[pixels.index][np.newaxis]
 
 
 def _read_darks(task):
@@ -239,15 +194,14 @@ def _read_darks(task):
         np.multiply(image - np.float32(offset), np.float32(task.gain), out=signals)
         number += np.isfinite(signals)
     enough = number >= task.fewest
-    for name in _USABLE:
+    for name, is_usable in USABLE.items():
         image = task.companion(name)
         if image is not None:
-            enough &= _USABLE[name](image).ravel()
+            enough &= is_usable(image).ravel()
     pixels = np.flatnonzero(enough)
-    if pixels.size == n_pixels:
-        return darks, pixels
-    for signals in darks:  # in place: there is no room for a second series
-        signals[: pixels.size] = signals[pixels]
+    if pixels.size < n_pixels:
+        for signals in darks:  # in place: there is no room for a second series
+            signals[: pixels.size] = signals[pixels]
     return darks[:, : pixels.size], pixels
 
 
@@ -255,7 +209,8 @@ def _noise(task, darks, pixels):
     """Noise of a dark in e- without that of photons: given, of each pixel, or measured."""
     image = task.companion("noise_map")
     if image is not None:
-        return image.ravel()[pixels] * np.float32(task.gain)
+        scale = task.gain * (task.exposure if task.has_rates else 1)
+        return image.ravel()[pixels] * np.float32(scale)
     if task.noise is not None:
         return np.float32(task.noise)
     first, middle, last = darks[-3:]
@@ -283,13 +238,12 @@ def _master_dark(task, pixels):
     if image is None:
         return None
     values = image.ravel()[pixels]
-    layout = task.darks[0].layout
-    if layout in ("rate", "rateints"):
+    if task.has_rates:
         return values * np.float32(task.gain)
     # one that was made of raw images has their offset
-    offset = task.offset if layout == "image" and np.median(values) > task.offset / 2 else 0.0
-    exposure = float(np.median(task.times.integration_times))
-    return (values - np.float32(offset)) * np.float32(task.gain / exposure)
+    is_raw = task.darks[0].layout == "image" and np.median(values) > task.offset / 2
+    offset = task.offset if is_raw else 0.0
+    return (values - np.float32(offset)) * np.float32(task.gain / task.exposure)
 
 
 def full_image(values, pixels, shape, missing=np.nan):
@@ -357,14 +311,16 @@ def _without_pixels(report):
     return replace(report, check=replace(report.check, **empty))
 
 
-def _draw(task, fit, darks, pixels, variance, report):
-    from crsteps.persistence.fit_figures import plot_decay_curves, plot_fit_maps, plot_held_out
+def _draw(task, fit, pixels, report):
+    from crsteps.persistence.fit_figures import plot_decay_curves, plot_fit_maps
+    from crsteps.persistence.held_out_figures import plot_held_out
 
     title = f"{task.detector}, {task.times.n_darks} darks after {task.illumination.name}"
-    amplitude, gamma = (
-        full_image(values, pixels, task.shape) for values in (fit.amplitude, fit.gamma)
+    significance = fit.amplitude / np.sqrt(fit.covariance[0])
+    amplitude, gamma, significance = (
+        full_image(values, pixels.index, task.shape)
+        for values in (fit.amplitude, fit.gamma, significance)
     )
-    significance = full_image(fit.amplitude / np.sqrt(fit.covariance[0]), pixels, task.shape)
     plot_fit_maps(
         task.figures["maps"],
         amplitude=amplitude,
@@ -376,9 +332,11 @@ def _draw(task, fit, darks, pixels, variance, report):
         title=title,
     )
     chosen = choose_examples(fit)
-    width = task.shape[1]
-    names = [f"x = {pixels[i] % width}, y = {pixels[i] // width}" for i in chosen]
-    examples = make_examples(fit, task.times, darks, chosen, variance=variance, names=names)
+    rows, columns = np.divmod(pixels.index[chosen], task.shape[1])
+    names = [f"x = {x}, y = {y}" for y, x in zip(rows, columns, strict=True)]
+    examples = make_examples(
+        fit, task.times, pixels.darks, chosen, variance=pixels.variance, names=names
+    )
     plot_decay_curves(task.figures["decay"], examples, title=title)
     if report.check is not None:
         exposure = task.times.integration_times[report.check.is_held_out]
