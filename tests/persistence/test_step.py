@@ -16,8 +16,10 @@ from crsteps.persistence.step import PowerLawPersistenceStep
 
 from .conftest import (
     ALIAS,
+    AMPLITUDE,
     ERROR,
     GAIN,
+    GAMMA,
     SYSTEMATIC,
     light_ramp,
     model_of,
@@ -115,6 +117,37 @@ def test_nothing_is_subtracted_below_the_error(night):
     )
     light = light_ramp(night.light["c"]) / GAIN
     np.testing.assert_allclose(forced.data, light, atol=2e-6 * forced.data.max() + 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("factor", "slope", "limit"),
+    [(1.2, 0.1, 1.2), (1.2, 0.0, 1.2), (0.8, 0.1, 1.2), (1.2, -0.1, 1.2), (0.8, -0.1, 2**0.5)],
+)
+def test_variance_covers_a_reference_that_is_wrong(night, factor, slope, limit):
+    """
+    By a fifth in amplitude and 0.1 in slope, if it says so; by root mean square.
+
+    Too weak in both, sooner than the reference time, is twice one standard deviation in one
+    direction, where the variance has the root of 2.
+    """
+    curve = {
+        "kind": "linear",
+        "amplitude": factor * AMPLITUDE,
+        "gamma": GAMMA + slope,
+        "reference_fluence": 1e5,
+    }
+    covariance = {"amplitude": 0.04, "gamma": 0.01, "cross": 0.0}
+    write_reference("wrong.asdf", curve=curve, covariance=covariance)
+    corrected = call("c_rate.fits", history=EARLIER, persistence_file="wrong.asdf")
+    light = rates_of(light_ramp(night.light["c"]) / GAIN).mean(axis=0)
+    error = np.sqrt(corrected.var_rnoise - 0.04)
+    left = rates_of(expected(night, "c")).mean(axis=0)
+    strong = left > 0.02  # above the rounding of the variance
+    assert strong.sum() > 100
+    pull = ((corrected.data - light) / error)[strong]
+    assert np.sqrt(np.mean(pull**2)) < limit
+    # and what is left is less than what there was
+    assert np.abs((corrected.data - light)[strong]).sum() < 0.7 * left[strong].sum()
 
 
 def test_the_strongest_alone(night):
