@@ -301,6 +301,26 @@ def test_bad_pixels_and_noise_map(darks, tmp_path):
     assert result.detectors["noise"][0] == pytest.approx(3.6 * ELECTRONS_PER_ADU)
 
 
+def test_quality_planes(darks, tmp_path):
+    """Factors above the limit are left out of the fit, and none by default."""
+
+    def flag(hdus):
+        hdus["DET11.CHI2"].data[8, 9], hdus["DET11.CHI2"].data[8, 10] = 200, 40
+
+    (tmp_path / "changed").mkdir()
+    paths = [*darks[:5], edit(darks[5], tmp_path / "changed", flag)]
+    flat = str(darks[0].parent / "EUC_flat.fits")
+    for quality, expected in (("none", [6, 6]), ("chi2", [5, 6]), ("auto", [5, 6])):
+        result = fit(
+            paths, tmp_path, illumination=flat, detectors=["DET11"], quality=quality, max_hits=0
+        )
+        points = fits.getdata(result.products["pfitmaps.fits"], "DET11.NPOINTS")
+        assert list(points[8, 9:11]) == expected, quality
+        assert np.all(points[:8] == 6)
+    header = fits.getheader(result.products["pfitmaps.fits"], "DET11.QUALITY")
+    assert (header["BIT1"], header["BIT4"]) == (NOT_FITTED, HIT_EXCLUDED)
+
+
 def jwst_header(one, delay):
     """Header of an exposure of JWST that is read like the simulated darks."""
     readout = one.options.readout
@@ -384,6 +404,28 @@ def test_files_of_jwst(layout, series, tmp_path):
     np.testing.assert_allclose(
         scale * values["curve"]["amplitude"], expected.amplitude, rtol=2e-3, atol=2e-4
     )
+
+
+def test_companions_of_rates_are_rates(series, tmp_path):
+    one = series["DET11"]
+    paths = write_jwst(tmp_path, one, "rate")
+    time = one.options.readout.integration_time
+    fits.PrimaryHDU(one.dark_rate.astype(np.float32)).writeto(tmp_path / "master.fits")
+    fits.PrimaryHDU(np.full(SHAPE, 7 / time, np.float32)).writeto(tmp_path / "noise.fits")
+    result = FitPersistenceStep.call(
+        [str(path) for path in paths],
+        illumination_end=repr(flat_end(one)),
+        gain=1.0,
+        master_dark=str(tmp_path / "master.fits"),
+        noise_map=str(tmp_path / "noise.fits"),
+        save_results=True,
+        output_dir=str(tmp_path / "out"),
+    )
+    assert result.detectors["noise"][0] == pytest.approx(7.0)
+    with fits.open(result.products["pfitmaps.fits"]) as hdus:
+        np.testing.assert_allclose(hdus["DARK"].data, one.dark_rate, atol=1e-4)
+        chi2 = hdus["CHI2"].data / (hdus["NPOINTS"].data - 2)
+    assert np.median(chi2) == pytest.approx(1, abs=0.1)
 
 
 def test_rates_of_several_integrations_are_refused(series, tmp_path):

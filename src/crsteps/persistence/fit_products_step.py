@@ -17,6 +17,14 @@ from crsteps.datamodels.naming import set_name, stem
 from crsteps.datamodels.persistence_reference import write_persistence
 from crsteps.errors import CrstepsInputError
 from crsteps.framework.processes import map_in_processes
+from crsteps.persistence.fit import (
+    AT_BOUND,
+    HIT_EXCLUDED,
+    NOT_CONVERGED,
+    NOT_FITTED,
+    POOR_FIT,
+    SHRUNK,
+)
 from crsteps.persistence.fit_report import (
     DetectorReport,
     dark_table,
@@ -30,6 +38,14 @@ from crsteps.persistence.fit_workers_step import IMAGES, MAPS, fit_detector
 log = logging.getLogger(__name__)
 
 _DETECTOR_FIGURES = ("maps", "decay", "held_out")
+_QUALITY_BITS = [
+    ("BIT1", NOT_FITTED, "too few darks, bad, or a reference pixel"),
+    ("BIT2", NOT_CONVERGED, "the last step was not small"),
+    ("BIT3", AT_BOUND, "slope at the end of its range"),
+    ("BIT4", HIT_EXCLUDED, "a dark was left out as hit"),
+    ("BIT5", SHRUNK, "slope told by the other pixels"),
+    ("BIT6", POOR_FIT, "chi2 five sigma above its expectation"),
+]
 # A whole near-infrared detector of JWST; windows of it are put where they belong.
 _FULL_JWST = 2048
 
@@ -235,6 +251,8 @@ class FitProducts:
                 header = fits.Header([("DETECTOR", outcome.detector), ("BUNIT", unit)])
                 header["REFTIME"] = (outcome.reference_time, "[s] time of AMPLITUDE")
                 header["EXTNAME"] = f"{outcome.detector}.{name}" if many else name
+                if name == "QUALITY":
+                    header.extend(_QUALITY_BITS)
                 fits.append(path, np.asarray(image), header, verify=False)
 
 

@@ -236,7 +236,8 @@ def detector_line(report: DetectorReport):
         f"{row['n_clear']:,} ({share:.3g} %) with clear persistence; amplitude "
         f"{row['amplitude']:.3g} e-/s at {row['reference_time']:.4g} s, slope {row['gamma']:.3f} "
         f"(spread {row['gamma_spread']:.3f}), dark level {row['dark_rate']:.3g} e-/s; "
-        f"{row['n_hit']:,} pixels with hits, {row['n_poor']:,} that fit badly; noise "
+        f"{row['n_hit']:,} pixel{'s' * (row['n_hit'] != 1)} with hits, {row['n_poor']:,} that fit "
+        f"badly; noise "
         f"{row['noise']:.3g} e-"
     )
 
@@ -281,8 +282,10 @@ def held_out_line(report: DetectorReport):
     row = report.row
     if not row.get("n_held_out"):
         return ""
+    number = row["n_held_out"]
+    darks = "dark" if number == 1 else f"{number} darks"
     return (
-        f"{row['detector']}: mean of the last {row['n_held_out']} darks above the dark level, "
+        f"{row['detector']}: mean of the last {darks} above the dark level, "
         f"predicted by a fit of the others: {row['held_out_before']:.4f} e-/s before, "
         f"{row['held_out_after']:.4f} ± {row['held_out_error']:.4f} e-/s after; spread of the "
         f"pixels over the expected one {row['held_out_spread']:.3f}"

@@ -39,7 +39,8 @@ def plot_held_out(target, check, *, exposure, title=""):
     else:
         for each in axes:
             each.text(0.5, 0.5, "no dark was held out", ha="center", transform=each.transAxes)
-    darks = f"last {check.n_held_out} darks, predicted by a fit of the others"
+    number = check.n_held_out
+    darks = f"last {'dark' if number == 1 else f'{number} darks'}, predicted by a fit of the others"
     figure.suptitle(f"{title}: {darks}" if title else darks)
     save()
 
