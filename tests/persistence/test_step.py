@@ -257,7 +257,7 @@ def test_out_of_order_is_refused(night, digests):
     call("c_jump.fits", history_file="history.asdf")  # alone: skipped, but noted
     before = digests()
     with pytest.raises(CrstepsInputError, match=r"a ended before c began, .* in the order of time"):
-        call("a_jump.fits", history_file="history.asdf", save_results=True)
+        call("a_jump.fits", history_file="history.asdf", save_results=True, save_persistence=True)
     assert digests() == before
 
 

@@ -223,6 +223,14 @@ def test_without_earlier_exposures_it_is_a_copy(night, caplog):
             assert mine.header == theirs.header
 
 
+def test_out_of_order_is_refused(night, digests):
+    call(history=None, history_file="h.asdf")
+    before = digests()
+    with pytest.raises(CrstepsInputError, match=r"EUC_1 ended before EUC_dark began"):
+        call(NAMES[0], history=None, history_file="h.asdf", save_results=True)
+    assert digests() == before
+
+
 def test_figures(night):
     result = call(save_results=True, save_figures=True, output_dir="out")
     assert len(result.products) == 3

@@ -6,6 +6,8 @@ import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from crsteps.datamodels.persistence_history import (
     read_histories,
     update_histories,
@@ -13,6 +15,7 @@ from crsteps.datamodels.persistence_history import (
 )
 from crsteps.errors import CrstepsInputError
 from crsteps.persistence.history import History
+from crsteps.persistence.sparse_stimulus import Stimulus
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +64,7 @@ class Histories:
             _check_writable(self.path)
         self._read = read_histories(self.path, may_be_missing=True) if path else {}
         self._now = {name: _history(stored) for name, stored in self._read.items()}
-        self._added = {}  # by detector: what was done to its history
+        self._added = set()  # detectors whose history was changed
         self._held, self._n_aside = 0, 0
         self._stack = ExitStack()
 
@@ -119,6 +122,44 @@ class Histories:
                 f"{tuple(shape)}: give exposures of one shape, or another file."
             )
         return history
+
+    def check(self, detector, stimulus):
+        """
+        Refuse a stimulus that `add` would refuse, before any work.
+
+        Parameters
+        ----------
+        detector : str
+            Name of the detector.
+        stimulus : crsteps.persistence.sparse_stimulus.Stimulus
+            What an exposure left.
+
+        Raises
+        ------
+        CrstepsInputError
+            As for `add`.
+        """
+        self._changed(detector, "add", stimulus)
+
+    def check_order(self, detector, source, timing):
+        """
+        Refuse an exposure whose stimulus comes too late, before it is read.
+
+        Parameters
+        ----------
+        detector, source : str
+            Names of detector and exposure.
+        timing : crsteps.datamodels.jwst_times.ExposureTiming
+            Its times.
+
+        Raises
+        ------
+        CrstepsInputError
+            If it is not known, and an exposure that began later was corrected.
+        """
+        if all(known.source != source for known in self._now[detector].stimuli):
+            pixels, fluence = np.zeros(1, np.int32), np.ones(1, np.float32)
+            self.check(detector, Stimulus(source, timing.end, timing.duration, pixels, fluence))
 
     def record(self, detector, source, start):
         """
@@ -191,15 +232,17 @@ class Histories:
         log.info("Saved the history of %s in %s", ", ".join(sorted(self._added)), self.path)
 
     def _change(self, detector, method, *arguments):
-        history = self._now[detector]
+        self._now[detector] = self._changed(detector, method, *arguments)
+        self._added.add(detector)
+
+    def _changed(self, detector, method, *arguments):
         try:
-            self._now[detector] = getattr(history, method)(*arguments)
+            return getattr(self._now[detector], method)(*arguments)
         except CrstepsInputError:
             raise
         except ValueError as error:
             where = f"history_file {self.path}: " if self.path else ""
             raise CrstepsInputError(f"{where}{str(error).rstrip('.')}.") from error
-        self._added[detector] = True
 
     def _put_aside(self):
         """Write all stimuli that are in memory into a temporary file, and read them from there."""

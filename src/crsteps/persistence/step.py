@@ -1,7 +1,7 @@
 """Predict the persistence of earlier exposures by a power law of time, and subtract it."""
 
 import logging
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -194,6 +194,7 @@ class PowerLawPersistenceStep(CrStep):
         place, start = view.place, view.timing.start
         history = histories.of(place.detector, place.shape)
         stimulus = self._stimulus(model, source, view)  # before anything is subtracted
+        histories.check(place.detector, stimulus)
         with naming(source):
             earlier = history.before(start)
             if earlier:
@@ -309,8 +310,7 @@ class PowerLawPersistenceStep(CrStep):
         if self.n_wanted == 1 or not self.save_results:
             return products.PersistenceResult((summary,), models=(model,))
         self.finalize_result(model, [])
-        self.output_use_model = True
-        path = self.save_model(model, suffix=self.suffix)
+        path = self.save_model(model, suffix=self.suffix, output_file=model.meta.filename)
         model.close()
         return products.PersistenceResult((summary,), products=(Path(path),))
 
@@ -319,10 +319,12 @@ class PowerLawPersistenceStep(CrStep):
     def _nisp_stimuli(self, earlier, histories):
         """Add the stimuli of exposures that are not corrected to the history."""
         tasks = [task for exposure in earlier for task in self._tasks(exposure, histories)]
-        for outcome in map_in_processes(
+        outcomes = map_in_processes(
             process_detector, tasks, jobs=self.jobs, describe=lambda t: f"{t.source} {t.detector}"
-        ):
-            histories.add(outcome.detector, outcome.stimulus)
+        )
+        with closing(outcomes):  # whatever fails ends the processes
+            for outcome in outcomes:
+                histories.add(outcome.detector, outcome.stimulus)
 
     def _nisp(self, exposure, histories):
         """Correct the detectors of an exposure, and add it to the history."""
@@ -351,6 +353,7 @@ class PowerLawPersistenceStep(CrStep):
             if exposure.wanted:
                 with naming(f"{exposure.source} {detector}"):
                     history.before(exposure.start)  # refused if it is not complete
+                histories.check_order(detector, exposure.source, exposure.timing)
             tasks.append(
                 DetectorTask(
                     exposure=replace(dark, planes={detector: dark.planes[detector]}),
