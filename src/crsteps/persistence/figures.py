@@ -10,6 +10,8 @@ _DPI = 130
 # Rates of fewer pixels tell nothing of the level of a stretch of predicted rates.
 _FEWEST = 10
 _BINS_PER_DECADE = 4
+# Fraction of the pixels, those with the least persistence, that tell the level without it.
+_FAINT = 0.1
 
 
 def plot_correction(
@@ -94,27 +96,17 @@ def _draw_levels(axes, before, after, predicted, unit):
     if rate.size < _FEWEST:
         axes.text(0.5, 0.5, "no persistence predicted", ha="center", transform=axes.transAxes)
         return
-    with np.errstate(invalid="ignore"):
-        none = predicted == 0
-    # What the pixels without persistence show is no persistence.
-    levels = [float(np.median(i[none])) if none.sum() > _FEWEST else 0.0 for i in (before, after)]
+    # What pixels with little or no persistence show once it is subtracted is none.
+    known = np.isfinite(predicted)
+    faint = predicted[known] <= np.quantile(predicted[known], _FAINT)
+    level = np.median(after[known][faint])
     first, last = np.log10(np.quantile(rate, [0.001, 1.0]))
     edges = np.logspace(first, last, max(int((last - first) * _BINS_PER_DECADE), 1) + 1)
-    index = np.searchsorted(edges, rate)
-    for image, level, colour, name, marker in (
-        (before, levels[0], BEFORE, "before", "o"),
-        (after, levels[1], AFTER, "corrected", "s"),
+    for image, colour, name, marker in (
+        (before, BEFORE, "before", "o"),
+        (after, AFTER, "corrected", "s"),
     ):
-        values = image[chosen] - level
-        points = [
-            (np.median(rate[own]), *np.quantile(values[own], [0.5, 0.16, 0.84]), own.sum())
-            for own in (index == i for i in range(1, edges.size))
-            if own.sum() >= _FEWEST
-        ]
-        if not points:
-            continue
-        x, middle, low, high, number = np.array(points).T
-        error = 1.2533 * (high - low) / 2 / np.sqrt(number)  # of a median of normal values
+        x, middle, low, high, error = _medians(rate, image[chosen] - level, edges)
         axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.errorbar(
             x, middle, error, fmt=marker, color=colour, label=name, markersize=5, capsize=2
@@ -124,9 +116,21 @@ def _draw_levels(axes, before, after, predicted, unit):
     axes.axhline(0, color="k", linewidth=0.6)
     axes.set_xscale("log")
     # even where images scatter by chance, logarithmic above
-    set_asinh_scale(axes, "y", max(float(np.median(rate)), 1e-5))
+    set_asinh_scale(axes, "y", max(float(np.quantile(rate, 0.25)), 1e-5))
     axes.legend(loc="upper left")
     axes.grid(alpha=0.3, linewidth=0.5)
+
+
+def _medians(rate, values, edges):
+    """Median rate, median value, its 16th and 84th percentile and error between edges of rates."""
+    index = np.searchsorted(edges, rate)
+    points = [
+        (np.median(rate[own]), *np.quantile(values[own], [0.5, 0.16, 0.84]), own.sum())
+        for own in (index == i for i in range(1, edges.size))
+        if own.sum() >= _FEWEST
+    ]
+    x, middle, low, high, number = np.array(points).reshape(-1, 5).T
+    return x, middle, low, high, 1.2533 * (high - low) / 2 / np.sqrt(number)  # of normal values
 
 
 def _draw_fractions(axes, thresholds, before, after):

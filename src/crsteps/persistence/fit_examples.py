@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -117,15 +118,7 @@ def make_examples(fit: DecayFit, times: DarkTimes, darks, pixels, *, variance, n
         )
         errors = np.sqrt(fit.covariance.reshape(6, -1)[:3, pixel])
 
-        def persistence(groups, delay, amplitude=amplitude, gamma=gamma):
-            return product_persistence(
-                groups,
-                delay=delay,
-                amplitude=amplitude,
-                gamma=gamma,
-                reference_time=fit.reference_time,
-            ).rate.item()
-
+        persistence = partial(_persistence, amplitude, gamma, fit.reference_time)
         own = [persistence(*pair) for pair in zip(times.groups, times.delays, strict=True)]
         fitted = np.array(own) + dark
         groups = times.groups[0]
@@ -147,3 +140,10 @@ def make_examples(fit: DecayFit, times: DarkTimes, darks, pixels, *, variance, n
             )
         )
     return examples
+
+
+def _persistence(amplitude, gamma, reference_time, groups, delay):
+    """Rate that persistence adds to a dark."""
+    return product_persistence(
+        groups, delay=delay, amplitude=amplitude, gamma=gamma, reference_time=reference_time
+    ).rate.item()
