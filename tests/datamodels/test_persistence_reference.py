@@ -173,6 +173,16 @@ def test_images_are_compressed_and_of_the_wanted_detector_only(tmp_path):
         read_persistence(path, detector="DET11")
 
 
+def test_images_may_be_memory_mapped(tmp_path):
+    scale = images()["amplitude_scale"].astype(np.float32)
+    np.save(tmp_path / "scale.npy", scale)
+    mapped = np.load(tmp_path / "scale.npy", mmap_mode="r")
+    path = write(tmp_path / "p.asdf", {"DET11": detector(amplitude_scale=mapped)})
+    np.testing.assert_array_equal(
+        read_persistence(path, detector="DET11")["amplitude_scale"], scale
+    )
+
+
 def test_images_are_cut_to_a_window(tmp_path):
     path = write(tmp_path / "p.asdf", {"DET11": detector(**images(), systematic=0.2)})
     window = (slice(2, 10), slice(5, 20))

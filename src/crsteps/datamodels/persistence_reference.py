@@ -237,7 +237,8 @@ def _store(value, *, image=False):
     """Number, text or list for YAML; an image as float32, each in a block of its own."""
     if isinstance(value, str | None):
         return value
-    array = np.asanyarray(value)
+    # ASDF writes arrays that are memory-mapped, but does not know their type
+    array = np.asarray(value) if isinstance(value, np.memmap) else np.asanyarray(value)
     if image and array.ndim == 2:
         return array.view() if array.dtype == np.float32 else array.astype(np.float32)
     return (array.astype(np.float64) if array.dtype.kind in "fiu" else array).tolist()

@@ -227,8 +227,7 @@ class FitProducts:
 
     def _placed(self, outcome, name):
         """Image of a detector; one of a window where it belongs on the whole detector."""
-        # ASDF knows plain arrays only
-        image = np.asarray(np.load(outcome.task.path(name), mmap_mode="r"))
+        image = np.load(outcome.task.path(name), mmap_mode="r")
         y, x = self.darks[0].corner
         if (y, x) == (0, 0):
             return image
