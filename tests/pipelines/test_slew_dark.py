@@ -135,7 +135,13 @@ def test_corrected_file_on_request(night):
     call(save_results=True, save_persistence=True)
     assert Path("out/EUC_dark_persistence.fits").exists()
     corrected = "out/EUC_dark_powerlaw_persistence.fits"
-    found = SlewDarkCosmicsStep.call(corrected, n_outputs=4, quality="none", save_results=True)
+    found = SlewDarkCosmicsStep.call(
+        corrected,
+        n_outputs=4,
+        quality="none",
+        persistence="out/EUC_dark_persistence.fits",
+        save_results=True,
+    )
     alone = masks(found.products["crmask.fits"])
     for name, mask in masks().items():
         np.testing.assert_array_equal(mask, alone[name])

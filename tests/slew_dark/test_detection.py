@@ -268,3 +268,16 @@ def test_wrong_choices_are_refused(dark):
         DetectionOptions(grow_significance=6)
     with pytest.raises(ValueError, match="grow_quality"):
         DetectionOptions(seed_quality=5)
+
+
+def test_variance_of_single_pixels_lowers_their_significance(dark):
+    plain = find(dark)
+    hit = tuple(np.argwhere(plain.mask)[0])
+    added = np.zeros(dark.data.shape, dtype=np.float32)
+    added[hit] = 99 * plain.noise[hit] ** 2  # ten times the noise
+    found = find(dark, added_variance=added)
+    assert_allclose(found.significance[hit], plain.significance[hit] / 10, rtol=1e-5)
+    others = added == 0
+    assert_array_equal(found.significance[others], plain.significance[others])
+    with pytest.raises(ValueError, match="added_variance has the shape"):
+        find(dark, added_variance=added[1:])

@@ -228,7 +228,8 @@ def test_defaults_are_those_of_the_algorithms():
         assert getattr(step, name) == getattr(options.laplacian, name) == SEED[name]
 
 
-def test_preset_of_the_team_is_astroscrappy_itself(small, checkout):
+@pytest.mark.parametrize("offset", [1024.0, "auto"])
+def test_preset_of_the_team_is_astroscrappy_itself(small, checkout, offset):
     """The same masks and images as from astroscrappy called directly, with the team's table."""
     path = checkout / "reference_files" / "pars-slewdarkcosmicsstep-astroscrappy.asdf"
     preset = validate(path).parameters
@@ -237,19 +238,21 @@ def test_preset_of_the_team_is_astroscrappy_itself(small, checkout):
         str(small.path),
         config_file=str(path),
         bad_pixel_mask="bad.fits",
-        offset=1024.0,
+        offset=offset,
         save_results=True,
     )
     for name in DETECTORS:
-        data = small.darks[name].data.astype(np.float32) - np.float32(1024)
+        data = small.darks[name].data.astype(np.float32)
         bad = fits.getdata(small.bad, name) != 0
+        level = np.median(data[~bad]) if offset == "auto" else np.float32(offset)
+        data -= level
         data[bad] = np.median(data[~bad])
         mask, cleaned = astroscrappy.detect_cosmics(data, **SEED)
         dq = fits.getdata(result.products["crmask.fits"], f"{name}.DQ")
         np.testing.assert_array_equal((dq & JUMP_DET) != 0, mask & ~bad)
         image = fits.getdata(result.products["crclean.fits"], f"{name}.SCI")
         hit = mask & ~bad
-        np.testing.assert_allclose(image[hit], cleaned[hit] + 1024, rtol=1e-6)
+        np.testing.assert_allclose(image[hit], cleaned[hit] + level, rtol=1e-6)
 
 
 def test_shipped_parameter_files_run(small, checkout):
@@ -274,6 +277,35 @@ def test_companions_are_used(small, in_tmp_path, detector):
     there = masked.clusters[masked.clusters["detector"] == name]
     assert not np.any((abs(there["x"] - x) < 10) & (abs(there["y"] - y) < 10))
     assert len(masked.clusters) > 0.5 * len(plain.clusters)
+
+
+def test_noise_of_subtracted_persistence_counts(small, in_tmp_path):
+    """A hit where persistence was strong or its error large is lost in its noise, no other is."""
+    plain = call(small)
+    brightest = plain.clusters[np.argmax(plain.clusters["peak"])]
+    name, y, x = brightest["detector"], int(brightest["y"] + 0.5), int(brightest["x"] + 0.5)
+    box = (slice(max(y - 15, 0), y + 16), slice(max(x - 15, 0), x + 16))
+    # 87.2 s of this rate, or of this error, have a noise far above any signal in the dark
+    for plane, value in (("SCI", 1e10), ("ERR", 1e4)):
+        hdus = fits.HDUList([fits.PrimaryHDU()])
+        for each in DETECTORS:
+            for kind in ("SCI", "ERR"):
+                rate = np.zeros((128, 128), np.float32)
+                if (each, kind) == (name, plane):
+                    rate[box] = value
+                hdus.append(fits.ImageHDU(rate, name=f"{each}.{kind}"))
+        hdus.writeto(in_tmp_path / "persistence.fits", overwrite=True)
+        found = call(small, persistence="persistence.fits").clusters
+        inside = [
+            (c["detector"] == name) & (abs(c["x"] - x) < 15) & (abs(c["y"] - y) < 15)
+            for c in (plain.clusters, found)
+        ]
+        assert inside[0].sum() > 0
+        assert inside[1].sum() == 0
+        others = found["detector"] != name
+        np.testing.assert_array_equal(
+            found["total"][others], plain.clusters["total"][plain.clusters["detector"] != name]
+        )
 
 
 def test_everything_is_documented(checkout):

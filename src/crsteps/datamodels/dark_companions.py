@@ -43,7 +43,7 @@ def read_companion(path, detector, *, shape, what):
         return image.values(stream)
 
 
-def find_companion(path, detector, *, shape, what):
+def find_companion(path, detector, *, shape, what, suffix="SCI"):
     """
     Check that a companion file has the image of a detector, without reading it.
 
@@ -51,6 +51,8 @@ def find_companion(path, detector, *, shape, what):
     ----------
     path, detector, shape, what
         As for `read_companion`.
+    suffix : str
+        Ending of the name of the extension that is preferred.
 
     Returns
     -------
@@ -62,7 +64,7 @@ def find_companion(path, detector, *, shape, what):
         As for `read_companion`.
     """
     path = str(path)
-    image = _choose(path, _images(path, _version(path)), detector, what)
+    image = _choose(path, _images(path, _version(path)), detector, what, suffix)
     if image.shape != tuple(shape):
         raise CrstepsInputError(
             f"{what}: the extension {image.name} of {path} has shape {image.shape}, but the dark "
@@ -90,18 +92,18 @@ def _images(path, version):
         ]
 
 
-def _choose(path, images, detector, what):
+def _choose(path, images, detector, what, preferred):
     """Take the image of a detector."""
     if detector in DETECTORS:
         found = [(suffix, image) for _, (name, suffix), image in images if name == detector]
-        for wanted in ("SCI", ""):
+        for wanted in (preferred, ""):
             named = [item for item in found if item[0] == wanted]
             found = named or found
         found = [image for _, image in found]
-        described = f"extension {detector} or {detector}.SCI"
+        described = f"extension {detector} or {detector}.{preferred}"
     else:
         found = [image for _, _, image in images]
-        for wanted in ("PRIMARY", "SCI", detector.upper(), "DQ"):
+        for wanted in ("PRIMARY", preferred, detector.upper(), "DQ"):
             named = [image for name, _, image in images if name == wanted]
             if named:
                 found = named
@@ -113,7 +115,7 @@ def _choose(path, images, detector, what):
         raise CrstepsInputError(
             f"{what}: {path} has several images for {detector} "
             f"({', '.join(image.name for image in found)}): leave the one wanted, or name it "
-            f"{'SCI' if detector not in DETECTORS else detector + '.SCI'}."
+            f"{preferred if detector not in DETECTORS else f'{detector}.{preferred}'}."
         )
     raise CrstepsInputError(
         f"{what}: {path} has no {described} for {detector}: add it, or leave {detector} out of "

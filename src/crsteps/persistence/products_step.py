@@ -225,6 +225,8 @@ class NispProducts:
             self.corrected = self._path(f"{step.suffix or step.class_alias}.fits")
         wanted = step.save_persistence and corrected
         self.prediction = self._path("persistence.fits") if wanted else None
+        if corrected and self.prediction is None:
+            self.prediction = step.scratch_prediction
         drawn = corrected if step.save_figures else ()
         self.figures = {name: self._path(f"persistence_image_{name}.png") for name in drawn}
         for path in self.paths():
@@ -277,7 +279,7 @@ class NispProducts:
             else:
                 copy_with_images(aside[self.corrected], self.dark, images, **header)
         for path in self.paths():
-            if path != self.step.scratch_path:
+            if path not in (self.step.scratch_path, self.step.scratch_prediction):
                 log.info("Saved %s", path)
         return done
 
@@ -305,14 +307,19 @@ class NispProducts:
             cards = {"PPSTATUS": (status, "correction of persistence")}
             for each in measured.values():
                 cards[each["keyword"]] = (float(f"{each['value']:.6g}"), each["comment"])
-            if add and result is not None:
-                arrays = {
-                    "SCI": result.rate,
-                    "ERR": np.sqrt(result.variance),
-                    "DQ": flags_of(result).astype(np.uint16),
-                }
-                add(outcome.detector, arrays, cards)
+            if add:
+                add(outcome.detector, self._planes(outcome), cards)
             values = {key: each["value"] for key, each in measured.items()}
             summary = CorrectedDetector(self.source, outcome.detector, status, values)
             done[outcome.detector] = (outcome.stimulus, summary)
             yield outcome.detector, outcome.data, cards
+
+    def _planes(self, outcome):
+        """Predicted rate, its error and flags; zero where nothing is known of."""
+        result = outcome.result
+        if result is None:
+            shape = self.dark.shape(outcome.detector)
+            rate, error, flags = (np.zeros(shape, np.float32) for _ in range(3))
+        else:
+            rate, error, flags = result.rate, np.sqrt(result.variance), flags_of(result)
+        return {"SCI": rate, "ERR": error, "DQ": flags.astype(np.uint16)}

@@ -46,6 +46,8 @@ class PowerLawPersistenceStep(CrStep):
     ----------
     result : PersistenceResult or None
         After a run on files of NISP or several exposures, what was done with them.
+    prediction : Path or None
+        After a run on files of NISP, where the persistence predicted for the last one is.
     error_variance : ndarray of float32, shape (ny, nx), or None
         After a run on ramps, the variance of the rate that was subtracted, in squared units of the
         data per second.
@@ -80,9 +82,10 @@ class PowerLawPersistenceStep(CrStep):
         skip = boolean(default=True)  # In a pipeline, do without this step; alone it always runs
     """  # noqa: E501
 
-    result = error_variance = None
-    # Set by pipelines: where to write a corrected file of NISP that is not a product.
-    scratch_path = None
+    result = prediction = error_variance = None
+    # Set by pipelines: where to write a corrected file of NISP, and the persistence that was
+    # predicted for it, that are no products.
+    scratch_path = scratch_prediction = None
     n_wanted = 1
 
     def process(self, given):
@@ -331,6 +334,7 @@ class PowerLawPersistenceStep(CrStep):
         tasks = self._tasks(exposure, histories)
         corrected = [task.detector for task in tasks if task.history.before(task.timing.start)]
         writer = products.NispProducts(self, exposure, corrected)
+        self.prediction = writer.prediction
         if not corrected:
             self._tell_skipped(exposure)
         done = writer.make(tasks)

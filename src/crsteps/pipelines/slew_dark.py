@@ -68,10 +68,21 @@ class SlewDarkPipeline(CrPipeline):
         with tempfile.TemporaryDirectory(prefix="crsteps-slew-dark-") as folder:
             # Under the name of the dark, because the products are named after it.
             persistence.scratch_path = Path(folder) / f"{stem(darks[0])}.fits"
+            persistence.scratch_prediction = Path(folder) / "persistence.fits"
             corrected = persistence.run(given)
             if corrected is persistence.result:
-                corrected = self._corrected(darks[0])
+                return self._search(self._corrected(darks[0]), persistence.prediction)
             return self.slew_dark_cosmics.run(corrected)
+
+    def _search(self, dark, prediction):
+        """Find the cosmic rays; what was subtracted has left its noise, which is none."""
+        step = self.slew_dark_cosmics
+        given = step.persistence
+        step.persistence = given or (prediction and str(prediction))
+        try:
+            return step.run(dark)
+        finally:
+            step.persistence = given
 
     def _corrected(self, dark):
         """Path of the corrected file of NISP, under the name of the dark."""

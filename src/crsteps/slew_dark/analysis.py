@@ -58,6 +58,8 @@ class DetectorFrame:
         What the quality plane holds.
     noise : ndarray of float, optional
         Noise of a pixel without charge [ADU].
+    added_variance : ndarray of float, optional
+        Variance that single pixels have besides, not negative [ADU squared].
     master_dark : ndarray of float, optional
         Dark without cosmic rays [ADU].
     truth : ndarray of bool, optional
@@ -73,6 +75,7 @@ class DetectorFrame:
     quality: np.ndarray | None = None
     quality_kind: str | None = None
     noise: np.ndarray | None = None
+    added_variance: np.ndarray | None = None
     master_dark: np.ndarray | None = None
     truth: np.ndarray | None = None
 
@@ -182,6 +185,7 @@ def analyse_detector(frame, *, options):
         quality_kind=frame.quality_kind,
         electrons_per_adu=options.statistics.electrons_per_adu,
         noise=frame.noise,
+        added_variance=frame.added_variance,
         master_dark=frame.master_dark,
         offset=options.offset,
         options=options.detection,

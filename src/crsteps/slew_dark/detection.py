@@ -101,6 +101,7 @@ def find_cosmic_rays(
     quality_kind=None,
     electrons_per_adu,
     noise=None,
+    added_variance=None,
     master_dark=None,
     offset=None,
     options=None,
@@ -124,11 +125,14 @@ def find_cosmic_rays(
         Gain [e-/ADU].
     noise : ndarray of float, shape (ny, nx), optional
         Noise of each pixel [ADU]; estimated from the dark itself if None.
+    added_variance : ndarray of float, shape (ny, nx), optional
+        Variance that single pixels have besides, such as that of persistence which was taken off
+        [ADU squared]. astroscrappy does without.
     master_dark : ndarray of float, shape (ny, nx), optional
         Dark current to take off [ADU].
     offset : float, optional
         Constant of the electronics [ADU], which astroscrappy must not take for light; the median
-        of the background if None.
+        of the usable pixels if None.
     options : DetectionOptions, optional
         Choice of the detector and its parameters.
 
@@ -147,6 +151,7 @@ def find_cosmic_rays(
     data = np.asarray(data)
     kind = _kind_of_plane(quality, quality_kind, options.detector)
     planes = {"usable": usable, "quality": quality, "noise": noise, "master_dark": master_dark}
+    planes["added_variance"] = added_variance
     _check(data, planes, electrons_per_adu)
     usable = _usable(data, usable, noise, master_dark)
     image = data if master_dark is None else data - master_dark
@@ -154,12 +159,17 @@ def find_cosmic_rays(
         image, usable=usable, n_outputs=options.n_outputs
     )
     noise = measured if noise is None else np.asarray(noise, dtype=np.float32)
-    if offset is None:
-        offset = float(np.median(background[:: max(1, data.shape[0] // 64)]))
+    if added_variance is not None:
+        noise = np.sqrt(np.square(noise) + np.asarray(added_variance, dtype=np.float32))
+    level = float(np.median(image[usable]))
+    offset = level if offset is None else offset
     significance = cleaned = None
     if "astroscrappy" in options.detector:
         laplacian = replace(options.laplacian, gain=electrons_per_adu)
-        mask, cleaned = _by_laplacian(image, usable, offset, laplacian)
+        # Bad pixels become background and are not masked: astroscrappy would leave out their
+        # neighbours with them.
+        mask, cleaned = detect_laplacian(np.where(usable, image, level) - offset, options=laplacian)
+        mask, cleaned = mask & usable, cleaned + np.float32(offset)
         if kind is not None:
             mask &= quality > (options.grow_quality if kind == "chi2" else 0)
     else:
@@ -218,12 +228,3 @@ def _by_signal(signal, significance, plane, electrons_per_adu, options):
         readout=options.readout,
         **thresholds,
     )
-
-
-def _by_laplacian(image, usable, offset, options):
-    """Mask and cleaned image of astroscrappy, as the NISP team calls it."""
-    # Bad pixels become background and are not masked: astroscrappy would leave out their
-    # neighbours with them.
-    filled = np.where(usable, image, np.median(image[usable])) - offset
-    mask, cleaned = detect_laplacian(filled, options=options)
-    return mask & usable, cleaned + np.float32(offset)

@@ -23,7 +23,7 @@ from crsteps.slew_dark.workers_step import DetectorTask
 
 log = logging.getLogger(__name__)
 
-_COMPANIONS = ("bad_pixel_mask", "master_dark", "noise_map", "truth")
+_COMPANIONS = ("bad_pixel_mask", "master_dark", "noise_map", "persistence", "truth")
 _MICROMETRE = 1e-4  # cm
 
 
@@ -47,6 +47,7 @@ class SlewDarkCosmicsStep(CrStep):
         bad_pixel_mask = string(default=None)  # FITS file of bad pixels, non-zero is bad, extensions named after detectors
         master_dark = string(default=None)  # FITS file of a dark without cosmic rays (ADU) to subtract
         noise_map = string(default=None)  # FITS file of the noise of pixels (ADU); default: measured on the dark itself
+        persistence = string(default=None)  # FITS file of the persistence (e-/s) that was subtracted, as powerlaw_persistence saves it
         truth = string(default=None)  # FITS file of pixels really hit (non-zero), for precision and recall
         quality_suffix = string(default='CHI2')  # Ending of the name of quality extensions, as in DET11.CHI2
         quality = option('auto', 'chi2', 'bit', 'none', default='auto')  # What the quality plane holds; none to do without it
@@ -200,6 +201,12 @@ class SlewDarkCosmicsStep(CrStep):
                 f"detectors: {exposure.source} has no {unknown[0]}; choose from "
                 f"{', '.join(exposure.detectors)}."
             )
+        if self.persistence and not exposure.integration_time:
+            raise CrstepsInputError(
+                f"persistence: the header of {exposure.source} does not tell in what time charge "
+                "was collected, without which the noise of the persistence is not known: leave "
+                "persistence out."
+            )
         narrowest = min(exposure.shape(name)[1] for name in exposure.detectors)
         if options.statistics.n_outputs > narrowest:
             raise CrstepsInputError(
@@ -216,10 +223,7 @@ class SlewDarkCosmicsStep(CrStep):
                 exposure=replace(exposure, planes={name: exposure.planes[name]}),
                 detector=name,
                 options=options,
-                companions={
-                    what: find_companion(path, name, shape=exposure.shape(name), what=what)
-                    for what, path in paths.items()
-                },
+                companions=_companions(paths, name, exposure.shape(name)),
                 keep_background=self.save_background,
             )
             for name in exposure.detectors
@@ -237,6 +241,18 @@ class SlewDarkCosmicsStep(CrStep):
             for keyword, (value, comment) in statistics_cards(self.result.statistics[0]).items()
         }
         return self.record_status(model)
+
+
+def _companions(paths, detector, shape):
+    """Where the images that go with a detector are."""
+    found = {
+        what: find_companion(path, detector, shape=shape, what=what) for what, path in paths.items()
+    }
+    if path := paths.get("persistence"):
+        found["persistence_error"] = find_companion(
+            path, detector, shape=shape, what="persistence", suffix="ERR"
+        )
+    return found
 
 
 def _only(given):

@@ -30,8 +30,9 @@ class DetectorTask:
     options : AnalysisOptions
         Parameters.
     companions : dict
-        For each of the parameters ``bad_pixel_mask``, ``master_dark``, ``noise_map`` and ``truth``
-        that is given, where its image is (a `crsteps.datamodels.fits_images.StoredImage`).
+        For each of the parameters ``bad_pixel_mask``, ``master_dark``, ``noise_map``,
+        ``persistence`` and ``truth`` that is given, where its image is (a
+        `crsteps.datamodels.fits_images.StoredImage`); ``persistence_error`` with ``persistence``.
     keep_background : bool
         Whether the background is wanted.
     figure : Path or None
@@ -157,6 +158,18 @@ def _frame(task, image):
         quality=image.quality,
         quality_kind=image.quality_kind,
         noise=read("noise_map"),
+        added_variance=_variance_of_persistence(task, read),
         master_dark=read("master_dark"),
         truth=None if truth is None else truth != 0,
     )
+
+
+def _variance_of_persistence(task, read):
+    """Variance that persistence leaves [ADU squared]: noise of its charge, error of its rate."""
+    rate, error = read("persistence"), read("persistence_error")
+    if rate is None:
+        return None
+    time = task.exposure.integration_time
+    charge = np.maximum(np.nan_to_num(rate), 0) * time
+    uncertainty = np.nan_to_num(error) * time
+    return (charge + np.square(uncertainty)) / task.options.statistics.electrons_per_adu**2
