@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from crsteps.persistence import figures
+from crsteps.detector import figures
 from crsteps.persistence.figures import plot_correction
 from crsteps.persistence.fit_curve import FluenceLevel
 from crsteps.persistence.fit_examples import DecayExample

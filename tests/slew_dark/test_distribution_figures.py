@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from scipy.stats import poisson
 
 from crsteps.cosmic_rays.clusters import find_clusters
-from crsteps.slew_dark import figures
+from crsteps.detector import figures
 from crsteps.slew_dark.distribution_figures import plot_distributions, poisson_interval
 from crsteps.slew_dark.statistics import StatisticsOptions, detector_statistics, merge
 from crsteps.slew_dark.statistics_table import to_table

@@ -5,6 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from crsteps.detector import figures as shared_figures
 from crsteps.detector.nisp import DETECTORS, focal_plane_position
 from crsteps.slew_dark import figures
 from crsteps.slew_dark.figures import plot_detector, plot_focal_plane
@@ -23,7 +24,7 @@ SHAPE = (64, 64)
 @pytest.fixture(autouse=True)
 def few_dots(monkeypatch):
     """Write small files: what is drawn does not depend on it."""
-    monkeypatch.setattr(figures, "_DPI", 20)
+    monkeypatch.setattr(shared_figures, "_DPI", 20)
 
 
 def is_png(path):

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from crsteps.slew_dark import figures
+from crsteps.detector import figures
 from crsteps.slew_dark.gallery_figures import plot_gallery
 from crsteps.slew_dark.thumbnails import ClusterCutout
 

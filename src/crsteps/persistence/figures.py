@@ -3,10 +3,10 @@
 import numpy as np
 
 from crsteps.detector.display import zscale_limits
+from crsteps.detector.figures import open_figure
 
 # Okabe and Ito's colours, told apart with every kind of colour vision.
 BEFORE, AFTER, MODEL = "#D55E00", "#0072B2", "#009E73"
-_DPI = 130
 # Rates of fewer pixels tell nothing of the level of a stretch of predicted rates.
 _FEWEST = 10
 _BINS_PER_DECADE = 4
@@ -208,30 +208,3 @@ def set_asinh_scale(axes, which, width):
     powers = 10.0 ** np.arange(first, first + 12)
     axis.set_major_locator(FixedLocator([*-powers[::-1], 0.0, *powers]))
     axis.set_minor_locator(NullLocator())
-
-
-def open_figure(target, size):
-    """
-    Make a figure, unless there is one to draw into.
-
-    Parameters
-    ----------
-    target : path, file or matplotlib.figure.Figure
-        PNG file to write in the end, or figure to draw into.
-    size : tuple of float
-        Width and height of a figure that is made [inch].
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        The figure.
-    save : callable
-        To be called in the end: writes the file, if there is one to write.
-    """
-    from matplotlib.figure import Figure
-
-    if isinstance(target, Figure):
-        return target, lambda: None
-    figure = Figure(figsize=size, layout="constrained")
-    settings = {"dpi": _DPI, "format": "png", "pil_kwargs": {"compress_level": 3}}
-    return figure, lambda: figure.savefig(target, **settings)

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from crsteps.detector.figures import open_figure
 from crsteps.persistence.figures import (
     AFTER,
     BEFORE,
     MODEL,
     draw_image,
-    open_figure,
     set_asinh_scale,
 )
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from crsteps.persistence.figures import AFTER, BEFORE, MODEL, open_figure, set_asinh_scale
+from crsteps.detector.figures import open_figure
+from crsteps.persistence.figures import AFTER, BEFORE, MODEL, set_asinh_scale
 
 _BINS = 80
 _GRID = {"alpha": 0.3, "linewidth": 0.5}

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from crsteps.cosmic_rays.shapes import SHAPES
-from crsteps.slew_dark.figures import open_figure
+from crsteps.detector.figures import open_figure
 from crsteps.slew_dark.report import with_error
 
 # Okabe and Ito's colours, told apart with every kind of colour vision.

@@ -3,6 +3,7 @@
 import numpy as np
 
 from crsteps.detector.display import zscale_limits
+from crsteps.detector.figures import open_figure
 from crsteps.detector.nisp import DETECTORS, FULL, focal_plane_position
 from crsteps.slew_dark.thumbnails import (
     BAD,
@@ -23,7 +24,6 @@ _PANELS = ("original", "cleaned", "mask")
 _LEFT, _GAP, _BELOW, _ABOVE = 0.85, 0.3, 1.3, 0.42
 # Room for the title of the figure, and margin on the right.
 _TITLE, _RIGHT = 0.4, 0.25
-_DPI = 150
 # Pixels along a side of a whole detector in its own figure: no more can be seen.
 _SHOWN = 512
 
@@ -309,36 +309,6 @@ def _frame(detector, covered=(1, 1)):
     x, y = np.array([-0.5, nx - 0.5]), np.array([-0.5, ny - 0.5])
     x, y = focal_plane_position(detector, x, y, shape=(FULL, FULL))
     return min(x), max(x), min(y), max(y)
-
-
-def open_figure(target, size, *, layout="constrained"):
-    """
-    Make a figure, unless there is one to draw into.
-
-    Parameters
-    ----------
-    target : path, file or matplotlib.figure.Figure
-        PNG file to write in the end, or figure to draw into.
-    size : tuple of float
-        Width and height of a figure that is made [inch].
-    layout : str or None, optional
-        Layout engine of Matplotlib; None where axes are placed one by one.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        The figure.
-    save : callable
-        To be called in the end: writes the file, if there is one to write.
-    """
-    from matplotlib.figure import Figure
-
-    if isinstance(target, Figure):
-        return target, lambda: None
-    figure = Figure(figsize=size, layout=layout)
-    # Noise compresses as well at a low level, in less than half the time.
-    settings = {"dpi": _DPI, "format": "png", "pil_kwargs": {"compress_level": 3}}
-    return figure, lambda: figure.savefig(target, **settings)
 
 
 def colour_map(name):

@@ -6,7 +6,8 @@ import numpy as np
 
 from crsteps.cosmic_rays.shapes import SHAPES
 from crsteps.detector.display import mask_outline
-from crsteps.slew_dark.figures import BAD_COLOUR, HIT_COLOUR, colour_map, open_figure
+from crsteps.detector.figures import open_figure
+from crsteps.slew_dark.figures import BAD_COLOUR, HIT_COLOUR, colour_map
 
 
 def plot_gallery(target, cutouts, *, n_typical=4, n_largest=4, unit="ADU", title=""):
