@@ -233,7 +233,6 @@ def main():
     parser.add_argument("folder", type=Path, help="folder of the real data")
     parser.add_argument("--figures", type=Path, help="folder of the figures")
     arguments = parser.parse_args()
-    logging.disable(logging.WARNING)
     found = compare(arguments.folder)
     _print_dark(arguments.folder, found)
     statistics, cutouts = search_exposures(arguments.folder)
@@ -321,4 +320,5 @@ def _draw_part(figure, axes, found, size=100):
 
 
 if __name__ == "__main__":
+    logging.disable(logging.WARNING)  # of the steps, here alone: it holds for the process
     main()
