@@ -18,6 +18,7 @@ NAMES = (
     "slew_dark_tables",
     "run_astroscrappy",
     "benchmark_slew_dark",
+    "slew_dark_in_process",
 )
 SMALL = SlewDarkOptions(shape=(200, 232), rate=20.0, bad_fraction=0.01)
 
@@ -193,3 +194,15 @@ def test_tables_of_clusters_and_identity(tables):
     assert cells(tables.difference_table({"quiet": row})) == [["x", "1e-13"]]
     differences = {"quiet": [{"flagged": 9, "different": 0}] * 2}
     assert cells(tables.identity_table(differences))[0][-2:] == ["0", "yes"]
+
+
+def test_calls_are_told_from_all_else(modules, tmp_path):
+    import astroscrappy
+
+    script, call = modules["slew_dark_in_process"], astroscrappy.detect_cosmics
+    dark, bad = script.write_dark(tmp_path, shape=(128, 128))
+    calls, other = script.measure_overhead(dark, bad)
+    assert astroscrappy.detect_cosmics is call
+    assert 0 < calls < 60
+    assert other > 0
+    assert all(seconds > 0 for seconds in script.search(dark, bad, detectors=["DET11"]))
