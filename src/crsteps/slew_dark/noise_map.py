@@ -18,6 +18,8 @@ _UNCLIPPED = float(ndtr(CLIP))
 _GOLDEN = 0.6180339887498949
 _ROUNDING = 12**-0.5  # standard deviation of the error of rounding to whole numbers
 _LEAST = 1e-6  # least noise relative to the level: of float32
+# With fewer whole numbers than this share, those there are may be whole by chance or by convention.
+_FEWEST_WHOLE = 0.25
 
 
 def estimate_background_and_noise(data, *, usable, n_outputs=32, box=BOX):
@@ -33,7 +35,8 @@ def estimate_background_and_noise(data, *, usable, n_outputs=32, box=BOX):
     Parameters
     ----------
     data : ndarray of float, shape (ny, nx)
-        Dark [ADU]. Whole numbers are taken for numbers rounded to whole ones.
+        Dark [ADU]. Whole numbers are taken for numbers rounded to whole ones, if there are many;
+        others may be among them, such as pixels from which persistence was subtracted.
     usable : ndarray of bool, shape (ny, nx)
         False where a pixel is not to be used; values that are not finite are not used anyway.
     n_outputs : int
@@ -82,10 +85,10 @@ def _boxes(size, n_segments, length):
 
 def _levels(data, usable, rows, columns):
     """Median and sigma of every box, float32 (rows, columns); both finite, sigma positive."""
-    rounded = _is_whole(data)
+    rounded = _share_of_whole_numbers(data)
     # Added to whole numbers it spreads them evenly over the interval that was rounded to them.
     spread = (np.arange(np.diff(rows).max() * np.diff(columns).max()) * _GOLDEN) % 1 - 0.5
-    spread = spread.astype(np.float32) if rounded else np.zeros_like(spread, dtype=np.float32)
+    spread = spread.astype(np.float32)
     shape = (len(rows) - 1, len(columns) - 1)
     median, sigma, n_used = np.zeros((3, *shape))
     for j, band in enumerate(pairwise(rows)):
@@ -96,7 +99,9 @@ def _levels(data, usable, rows, columns):
             values = values[np.isfinite(values)]
             n_used[j, i] = values.size
             if values.size:
-                values = values + spread[: values.size]
+                if rounded:
+                    whole = values == np.rint(values)
+                    values = values + spread[: values.size] * whole
                 values.sort()
                 median[j, i], sigma[j, i] = _clipped(values)
     if not n_used.any():
@@ -113,11 +118,12 @@ def _levels(data, usable, rows, columns):
     return median.astype(np.float32), sigma.astype(np.float32)
 
 
-def _is_whole(data):
-    """Tell whether all values (of every so many rows) are whole, as the electronics write them."""
+def _share_of_whole_numbers(data):
+    """Share of values (of every so many rows) as the electronics write them; 0 if it is small."""
     sample = data[:: max(1, data.shape[0] // 16)]
     sample = sample[np.isfinite(sample)]
-    return np.array_equal(sample, np.rint(sample))
+    share = np.mean(sample == np.rint(sample)) if sample.size else 0.0
+    return share if share > _FEWEST_WHOLE else 0.0
 
 
 def _clipped(ordered):
