@@ -120,7 +120,7 @@ def predict_dark(fit: DecayFit, times: DarkTimes, dark):
     persistence : ndarray
         Its persistence in e-, float64, of the shape of the fit.
     variance : ndarray
-        Variance of persistence and dark level together, by the errors of the fit, in e-**2.
+        Variance of persistence and dark level together, by the errors of the fit, in squared e-.
     """
     groups, delay = times.groups[dark], times.delays[dark]
     t = groups.integration_time
