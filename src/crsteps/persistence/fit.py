@@ -187,8 +187,8 @@ def fit_dark_series(
     times : crsteps.persistence.dark_series.DarkTimes
         When the darks were taken.
     variance : float or array_like
-        Variance of a signal without photon noise in e-**2: a number, (n_darks,) or of the shape of
-        the darks.
+        Variance of a signal without photon noise in squared e-: a number, (n_darks,) or of the
+        shape of the darks.
     flagged : ndarray of bool, optional
         Signals not to be used, cosmic rays that are known for instance, of the shape of the darks.
     master_dark : array_like, optional

@@ -98,7 +98,7 @@ def make_examples(fit: DecayFit, times: DarkTimes, darks, pixels, *, variance, n
     pixels : sequence of int
         Flat indices.
     variance : float or ndarray
-        Variance of a signal without photon noise in e-**2, a number or (n,).
+        Variance of a signal without photon noise in squared e-, a number or (n,).
     names : sequence of str
         What to call them.
 

@@ -38,7 +38,7 @@ class DarkData:
     flagged : ndarray or None
         Signals not to be used, bool, (n_darks, n_pixels).
     variance : ndarray
-        Variance without photon noise in e-**2, (n_darks, n_pixels) or (n_darks, 1).
+        Variance without photon noise in squared e-, (n_darks, n_pixels) or (n_darks, 1).
     master : ndarray or None
         Given dark level in e- per unit of time of the fit, (n_pixels,).
     master_precision : float or ndarray

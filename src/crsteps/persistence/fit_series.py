@@ -203,7 +203,7 @@ class Signals:
     y : ndarray
         Signals in e-, less that of the given dark level, float32, (n_darks, n); finite.
     variance : ndarray
-        Variance of each signal without photon noise in e-**2, float32, (n_darks, n) or
+        Variance of each signal without photon noise in squared e-, float32, (n_darks, n) or
         (n_darks, 1).
     usable : ndarray or None
         Whether a signal counts, bool, (n_darks, n); all if None.

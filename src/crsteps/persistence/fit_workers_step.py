@@ -69,7 +69,7 @@ class _Pixels:
     Pixels of a detector that are fitted, in a row, and what `fit_dark_series` wants of them.
 
     ``index`` is their flat index on the detector; darks are in e-, the variance is that of a dark
-    without photons in e-**2, a number or one for each pixel.
+    without photons in squared e-, a number or one for each pixel.
     """
 
     index: np.ndarray

@@ -166,7 +166,7 @@ def check_series(
     n_held_out : int
         Number of darks held out; may be 0.
     variance : float or ndarray
-        Variance of a signal without photon noise in e-**2, a number or (n,).
+        Variance of a signal without photon noise in squared e-, a number or (n,).
     options : FitOptions
         Options of the fit.
     channels : ndarray of int, optional
