@@ -46,10 +46,23 @@ class Record:
         """FITS keyword of the status, as the standard steps have theirs."""
         return "S_" + self.alias.replace("_", "").upper()[:6]
 
-    def lines(self):
-        """Give the record in lines of text, for HISTORY and logs."""
+    def lines(self, *, without=()):
+        """
+        Give the record in lines of text, for HISTORY and logs.
+
+        Parameters
+        ----------
+        without : sequence of str, optional
+            Names of parameters that are left out.
+
+        Returns
+        -------
+        list of str
+        """
         lines = [f"crsteps {self.version} {self.alias}: {self.status}"]
-        lines += [f"{self.alias}: {name} = {value}" for name, value in self.parameters.items()]
+        for name, value in self.parameters.items():
+            if name not in without:
+                lines.append(f"{self.alias}: {name} = {value}")
         for kind, reference in self.references.items():
             lines.append(
                 f"{self.alias}: {kind} reference {reference['name']} ({reference['source']}, "

@@ -62,6 +62,47 @@ def saving_aside(model, inputs):
         object.__delattr__(model, "save")
 
 
+def output_folder(step):
+    """
+    Give the folder of products.
+
+    Parameters
+    ----------
+    step : crsteps.framework.step.CrStep
+        Says where, or its pipeline does.
+
+    Returns
+    -------
+    Path
+        Folder with the user's home and variables of the environment put in.
+    """
+    folder = step.search_attr("output_dir", default="") or ""
+    return Path(os.path.expandvars(os.path.expanduser(folder)))
+
+
+def check_products(paths, inputs):
+    """
+    Refuse to replace an input with a product of another kind.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Products.
+    inputs : set of Path
+        Files that must not be replaced.
+
+    Raises
+    ------
+    CrstepsInputError
+        A product is one of them.
+    """
+    for path in paths:
+        if path.resolve() in inputs:
+            raise CrstepsInputError(
+                f"A product would replace the input {path}: set output_dir to another folder."
+            )
+
+
 def product_path(step, model, suffix, extension):
     """
     Give the path of a product that is no model.

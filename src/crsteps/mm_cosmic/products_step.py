@@ -1,7 +1,6 @@
 """Products of MMCosmicStep: their names, which are checked before any work, and their writing."""
 
 import logging
-import os
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from crsteps.datamodels.products import write_combined, write_flagged, write_mas
 from crsteps.errors import CrstepsInputError
 from crsteps.framework.output import atomic_path
 from crsteps.framework.provenance import write_record
+from crsteps.framework.saving import output_folder
 from crsteps.mm_cosmic.boundary import detection_boundary
 from crsteps.mm_cosmic.combination import combine
 from crsteps.mm_cosmic.features import find_features, problematic_pixels
@@ -52,8 +52,7 @@ class Products:
         ]
         name = step.search_attr("output_file")
         self.root = stem(name) if name else set_name(inputs, [e.source for e in exposures])
-        folder = step.search_attr("output_dir", default="")
-        self.folder = Path(os.path.expandvars(os.path.expanduser(folder)))
+        self.folder = output_folder(step)
         self.flagged = [
             Path(step.make_output_path(basepath=f"{stem(e.source)}.fits")) for e in exposures
         ]

@@ -17,6 +17,7 @@ from crsteps.datamodels.naming import set_name, stem
 from crsteps.datamodels.persistence_reference import write_persistence
 from crsteps.errors import CrstepsInputError
 from crsteps.framework.processes import map_in_processes
+from crsteps.framework.saving import check_products, output_folder
 from crsteps.persistence.fit import (
     AT_BOUND,
     HIT_EXCLUDED,
@@ -98,16 +99,11 @@ class FitProducts:
         self.step, self.darks, self.detectors = step, darks, detectors
         output_file = step.search_attr("output_file")
         root = stem(output_file) if output_file else set_name(given, [d.source for d in darks])
-        folder = step.search_attr("output_dir", default="") or ""
-        self.folder = Path(os.path.expandvars(os.path.expanduser(folder)))
+        self.folder = output_folder(step)
         names = self._wanted() if step.save_results else []
         self.paths = {name: self.folder / f"{root}_{name}" for name in names}
         inputs = {Path(dark.source).resolve() for dark in darks} | step.inputs()
-        for path in self.paths.values():
-            if path.resolve() in inputs:
-                raise CrstepsInputError(
-                    f"A product would replace the input {path}: set output_dir to another folder."
-                )
+        check_products(self.paths.values(), inputs)
 
     def _wanted(self):
         """Ends of the names of the products that are wanted."""

@@ -1,7 +1,6 @@
 """Products of PowerLawPersistenceStep: corrected files of NISP, predictions, figures."""
 
 import logging
-import os
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +10,14 @@ from stdatamodels.jwst import datamodels
 
 from crsteps.datamodels.naming import stem
 from crsteps.datamodels.nisp_copies import copy_with_images, writing_planes
-from crsteps.errors import CrstepsInputError
 from crsteps.framework.output import atomic_path
 from crsteps.framework.processes import map_in_processes
-from crsteps.framework.saving import product_path, writing_product
+from crsteps.framework.saving import (
+    check_products,
+    output_folder,
+    product_path,
+    writing_product,
+)
 from crsteps.persistence.report import correction_line, correction_measurements
 from crsteps.persistence.workers_step import process_detector
 
@@ -154,7 +157,7 @@ def save_figure(step, model, before, result):
         )
 
 
-def check_products(step, model):
+def check_names(step, model):
     """
     Refuse to replace the input with a product, before any work.
 
@@ -165,34 +168,12 @@ def check_products(step, model):
     model : JwstDataModel
         Model.
     """
-    for wanted, suffix, extension in (
+    ends = (
         (step.save_persistence, "persistence", "fits"),
         (step.save_figures, "persistence_image", "png"),
-    ):
-        if wanted:
-            check_path(step, product_path(step, model, suffix, extension))
-
-
-def check_path(step, path):
-    """
-    Refuse to replace an input.
-
-    Parameters
-    ----------
-    step : PowerLawPersistenceStep
-        Knows the inputs.
-    path : Path
-        Product.
-
-    Raises
-    ------
-    CrstepsInputError
-        If it is an input.
-    """
-    if path.resolve() in step.inputs():
-        raise CrstepsInputError(
-            f"A product would replace the input {path}: set output_dir to another folder."
-        )
+    )
+    paths = [product_path(step, model, *end) for wanted, *end in ends if wanted]
+    check_products(paths, step.inputs())
 
 
 class NispProducts:
@@ -217,9 +198,8 @@ class NispProducts:
     def __init__(self, step, exposure, corrected):
         self.step, self.source, self.dark = step, exposure.source, exposure.given
         self.status = "COMPLETE" if corrected else "SKIPPED"
-        folder = os.path.expandvars(os.path.expanduser(step.search_attr("output_dir") or ""))
         name = step.search_attr("output_file") if step.n_wanted == 1 else None
-        self._root = Path(folder) / stem(name or self.dark.source)
+        self._root = output_folder(step) / stem(name or self.dark.source)
         self.corrected = step.scratch_path if corrected else None
         if step.save_results:
             self.corrected = self._path(f"{step.suffix or step.class_alias}.fits")
@@ -229,8 +209,7 @@ class NispProducts:
             self.prediction = step.scratch_prediction
         drawn = corrected if step.save_figures else ()
         self.figures = {name: self._path(f"persistence_image_{name}.png") for name in drawn}
-        for path in self.paths():
-            check_path(step, path)
+        check_products(self.paths(), step.inputs())
 
     def _path(self, end):
         return self._root.with_name(f"{self._root.name}_{end}")
@@ -284,9 +263,8 @@ class NispProducts:
         return done
 
     def _history(self):
-        jobs = f"{self.step.class_alias}: jobs = "  # which changes nothing in the products
-        lines = self.step.make_record(self.status).lines()
-        lines = [line for line in lines if not line.startswith(jobs)]
+        # jobs change nothing in the products
+        lines = self.step.make_record(self.status).lines(without=("jobs",))
         return [*lines, f"{self.step.class_alias}: input {Path(self.dark.source).name}"]
 
     def _cards(self):

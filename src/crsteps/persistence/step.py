@@ -192,7 +192,7 @@ class PowerLawPersistenceStep(CrStep):
         jwst.check(model, source)
         if read_records(model).get(self.class_alias, {}).get("status") == "COMPLETE":
             raise CrstepsInputError(exposures.CORRECTED.format(source))
-        products.check_products(self, model)
+        products.check_names(self, model)
         view = self._view(model, exposure)
         place, start = view.place, view.timing.start
         history = histories.of(place.detector, place.shape)

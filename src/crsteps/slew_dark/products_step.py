@@ -2,7 +2,6 @@
 
 import importlib.util
 import logging
-import os
 import sys
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from crsteps.datamodels.naming import stem
 from crsteps.errors import CrstepsInputError
 from crsteps.framework.output import atomic_path
 from crsteps.framework.processes import map_in_processes
+from crsteps.framework.saving import check_products, output_folder
 from crsteps.slew_dark.analysis import COLUMNS as PLACE_COLUMNS
 from crsteps.slew_dark.report import detector_cards, detector_line, summary
 from crsteps.slew_dark.statistics import merge
@@ -139,7 +139,7 @@ class Products:
         self.dq = None
         root = self._root()
         names = self._wanted() if step.save_results else []
-        self.paths = {name: self._folder() / f"{root}_{name}" for name in names}
+        self.paths = {name: output_folder(self.step) / f"{root}_{name}" for name in names}
         self._check_names()
 
     def _wanted(self):
@@ -158,10 +158,6 @@ class Products:
         name = stem(self.exposure.source)
         return self.step.remove_suffix(name)[0] if self.exposure.kind == "jwst" else name
 
-    def _folder(self):
-        folder = self.step.search_attr("output_dir", default="") or ""
-        return Path(os.path.expandvars(os.path.expanduser(folder)))
-
     def _check_names(self):
         if "crclusters.root" in self.paths and not all(
             importlib.util.find_spec(package) for package in ("uproot", "awkward")
@@ -170,12 +166,7 @@ class Products:
                 "save_root needs the packages uproot and awkward: pip install 'crsteps[root]', or "
                 "set save_root to false."
             )
-        inputs = self.step.inputs()
-        for path in self.paths.values():
-            if path.resolve() in inputs:
-                raise CrstepsInputError(
-                    f"A product would replace the input {path}: set output_dir to another folder."
-                )
+        check_products(self.paths.values(), self.step.inputs())
 
     def make(self, tasks):
         """
@@ -230,10 +221,10 @@ class Products:
     def _history(self):
         alias, exposure = self.step.class_alias, self.exposure
         # The status is that of each detector, in its header; jobs change nothing in the products.
-        title, *parameters = self.step.history()
+        title, *parameters = self.step.make_record().lines(without=("jobs",))
         return [
             title.rpartition(":")[0],
-            *(line for line in parameters if not line.startswith(f"{alias}: jobs = ")),
+            *parameters,
             f"{alias}: input {Path(exposure.source).name}",
             f"{alias}: quality plane {exposure.quality_kind or 'none'} ({exposure.quality_reason})",
         ]
