@@ -11,6 +11,7 @@ from crsteps.mm_cosmic.equivalence import align_block
 from crsteps.mm_cosmic.last_exposure import fill_from_neighbours
 from crsteps.mm_cosmic.scene import median_of_sorted, sort_exposures
 
+REPLACEMENTS = ("clean_mean", "minimum")
 COMBINATIONS = ("mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2")
 CLEANED_COMBINATIONS = frozenset({"mediancr", "meancrt", "meancr", "meancr2"})
 
@@ -37,7 +38,18 @@ class Combination:
     n_used: np.ndarray
 
 
-def combine(exposures, result, *, noise, missing=None, names=COMBINATIONS, block_rows=None):
+def combine(
+    exposures,
+    result,
+    *,
+    noise,
+    missing=None,
+    names=COMBINATIONS,
+    block_rows=None,
+    use_auxmedian=False,
+    replacement="clean_mean",
+    user=None,
+):
     """
     Combine exposures in one or more ways.
 

@@ -108,14 +108,29 @@ class MMCosmicResult:
         Number of usable exposures.
     equivalence : EquivalenceModel
         Measured differences between the exposures.
-    prior : ScenePrior
-        Distribution of the scene.
+    prior : ScenePrior or None
+        Distribution of the scene; None where the null model was not used.
     read_variance, poisson_factor : float
         Typical noise.
     expected_false : float
         Expected number of false pixels in the mask of the median and in each exposure's.
     warnings : tuple of str
         What the user should know about the data.
+    crmethod : str
+        What found them, see `crsteps.mm_cosmic.methods.parse_crmethod`.
+    codes : ndarray of uint8 or None
+        What flagged the pixels of ``mediancr``: 0 nothing, 1 dilation or the user, 2 the
+        comparison of exposures, 3 a detector of single images, 4 both.
+    auxiliary : crsteps.mm_cosmic.auxiliary_images.AuxiliaryImages or None
+        What the detectors of single images found.
+    diagram : crsteps.mm_cosmic.diagram_masks.DiagramMasks or None
+        What was found with a boundary in a simulated diagram.
+    flux_factors : ndarray, shape (n_exposures,), or None
+        Factors told or measured before the search.
+    apply_flux_factor_to : {"original", "simulated"}
+        Whether the exposures were divided by them, or their expectation multiplied.
+    offsets : ndarray, shape (n_exposures, 2), or None
+        Shifts ``dx, dy`` told or measured before the search, pixels.
     """
 
     exposure_masks: np.ndarray
@@ -128,11 +143,18 @@ class MMCosmicResult:
     median: np.ndarray
     n_usable: np.ndarray
     equivalence: EquivalenceModel
-    prior: ScenePrior
+    prior: ScenePrior | None
     read_variance: float
     poisson_factor: float
     expected_false: float
     warnings: tuple
+    crmethod: str = "mmcosmic"
+    codes: np.ndarray | None = None
+    auxiliary: object | None = None
+    diagram: object | None = None
+    flux_factors: np.ndarray | None = None
+    apply_flux_factor_to: str = "simulated"
+    offsets: np.ndarray | None = None
 
 
 def find_cosmic_rays(exposures, *, noise, missing=None, options=None):
