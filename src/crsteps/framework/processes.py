@@ -8,16 +8,18 @@ script without a main guard. Here a process is a fresh interpreter that imports 
 function and nothing else, whatever the main module of its parent is.
 """
 
+import importlib
 import os
 import pickle
 import queue
 import signal
 import subprocess
 import sys
+import threading
 import traceback
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 
 from crsteps.errors import CrstepsInputError
@@ -27,13 +29,14 @@ _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
 _SERVE = (
-    "import sys; sys.path[:] = {path!r}; from crsteps.framework.processes import serve; serve()"
+    "import sys; sys.path[:] = {path!r}; "
+    "from crsteps.framework.processes import serve; serve({module!r})"
 )
 # Results that may wait for an earlier one that takes longer.
 _AHEAD = 1
 
 
-def map_in_processes(function, tasks, *, jobs, describe=str):
+def map_in_processes(function, tasks, *, jobs, describe=str, helpers=None):
     """
     Call a function on tasks, several at a time.
 
@@ -44,16 +47,18 @@ def map_in_processes(function, tasks, *, jobs, describe=str):
     tasks : sequence
         Arguments, one for each call; they and the results are pickled.
     jobs : int
-        Number of processes, this one included: it works too while it would have to wait. The
-        others have one thread for linear algebra and OpenMP.
+        Number of processes, this one included: it works too while it would have to wait, and while
+        the others start. These have one thread for linear algebra and OpenMP.
     describe : callable, optional
         Names a task in messages.
+    helpers : Helpers, optional
+        The other processes, if they were started before; `jobs` is not used then.
 
     Yields
     ------
     object
         What the function returns, in the order of the tasks. At most ``jobs + 1`` results are
-        held at a time. When the generator is closed, the other processes are ended.
+        held at a time. When the generator is closed, other processes that it started are ended.
 
     Raises
     ------
@@ -62,30 +67,83 @@ def map_in_processes(function, tasks, *, jobs, describe=str):
     Exception
         What the function raises; from another process, with the traceback there as its cause.
     """
-    jobs = min(jobs, len(tasks))
+    jobs = min(helpers.number + 1 if helpers else jobs, len(tasks))
     if jobs <= 1:
         yield from map(function, tasks)
         return
-    idle = queue.SimpleQueue()
-
-    def call(task):
-        worker = idle.get()
-        try:
-            return worker.call(function, task, describe(task))
-        finally:
-            idle.put(worker)
-
-    with ExitStack() as stack:
-        threads = stack.enter_context(_threads(jobs - 1))
-        for _ in range(jobs - 1):  # left before the threads are, which then wait for nothing
-            idle.put(stack.enter_context(_Worker()))
+    with nullcontext(helpers) if helpers else Helpers(jobs - 1, function) as helpers:
         waiting = deque()
         for task in tasks:
-            waiting.append(_Call(task, threads.submit(call, task)))
+            waiting.append(_Call(task, helpers.submit(function, task, describe(task))))
             if len(waiting) >= jobs + _AHEAD:
                 yield _first_result(waiting, function)
         while waiting:
             yield _first_result(waiting, function)
+
+
+class Helpers:
+    """
+    Processes that are started before there are tasks; use it in a ``with`` statement.
+
+    They import what they will need while this process finds out what there is to do.
+
+    Parameters
+    ----------
+    number : int
+        Number of processes; none is fine.
+    function : callable
+        What they will call; they import its module.
+    """
+
+    def __init__(self, number, function):
+        self.number, self._module = number, function.__module__
+        self._started, self._of_thread = queue.SimpleQueue(), threading.local()
+
+    def __enter__(self):
+        if not self.number:
+            return self
+        with ExitStack() as stack:
+            self._threads = ThreadPoolExecutor(
+                self.number, thread_name_prefix="crsteps-feed", initializer=self._adopt
+            )
+            # calls that have not begun are dropped at the end
+            stack.callback(self._threads.shutdown, cancel_futures=True)
+            for _ in range(self.number):  # left before the threads are, which then wait for nothing
+                self._started.put(stack.enter_context(_Worker(self._module)))
+                self._threads.submit(int)  # starts a thread
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *raised):
+        return self._open.__exit__(*raised) if self.number else None
+
+    def submit(self, function, task, label):
+        """
+        Let a process call a function as soon as one is free.
+
+        Parameters
+        ----------
+        function : callable
+            A function that can be imported by its name.
+        task : object
+            Its argument.
+        label : str
+            Name of the task in messages.
+
+        Returns
+        -------
+        concurrent.futures.Future
+            Of its result; it can be cancelled until a process that is ready takes it.
+        """
+        return self._threads.submit(self._call, function, task, label)
+
+    def _adopt(self):
+        """Begin a thread: feed one of the processes, from when it is ready."""
+        self._of_thread.worker = self._started.get()
+        self._of_thread.worker.wait_until_ready()
+
+    def _call(self, function, task, label):
+        return self._of_thread.worker.call(function, task, label)
 
 
 @dataclass
@@ -108,16 +166,6 @@ def _first_result(waiting, function):
     return waiting.popleft().future.result()
 
 
-@contextmanager
-def _threads(number):
-    """Threads that feed the processes; calls that have not begun are dropped at the end."""
-    threads = ThreadPoolExecutor(number, thread_name_prefix="crsteps-feed")
-    try:
-        yield threads
-    finally:
-        threads.shutdown(cancel_futures=True)
-
-
 class _WorkerTraceback(Exception):
     """Traceback of a process, shown as the cause of the exception it raised."""
 
@@ -126,11 +174,14 @@ class _WorkerTraceback(Exception):
 
 
 class _Worker:
-    """A process that calls functions, told what by its standard input."""
+    """A process that imports a module and then calls functions, told by its standard input."""
+
+    def __init__(self, module):
+        self._module = module
 
     def __enter__(self):
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _SERVE.format(path=sys.path)],
+            [sys.executable, "-c", _SERVE.format(path=sys.path, module=self._module)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **_ONE_THREAD},
@@ -144,6 +195,11 @@ class _Worker:
         for stream in (self.process.stdin, self.process.stdout):
             with suppress(BrokenPipeError):  # of a task that was not read
                 stream.close()
+
+    def wait_until_ready(self):
+        """Wait until the process has imported the module, or ended: the first call tells that."""
+        with suppress(OSError, ValueError):  # closed meanwhile
+            self.process.stdout.read(1)
 
     def call(self, function, task, label):
         """Call a function in the process."""
@@ -169,11 +225,22 @@ def _how_ended(process):
     return f"exit status {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
 
 
-def serve():
-    """Answer the calls that come by standard input, until it ends; the life of a process."""
+def serve(module):
+    """
+    Answer the calls that come by standard input, until it ends; the life of a process.
+
+    Parameters
+    ----------
+    module : str
+        Module to import before.
+    """
     # What functions print must not get between the answers.
     calls, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    with suppress(Exception, SystemExit):  # a call fails in the same way, and can tell
+        importlib.import_module(module)
+    answers.write(b"\n")
+    answers.flush()
     while calls.peek(1):
         try:
             function, task = pickle.load(calls)
