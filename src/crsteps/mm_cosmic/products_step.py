@@ -89,7 +89,7 @@ class Products:
                     "another folder."
                 )
 
-    def write(self, result, noise):
+    def write(self, result, search):
         """
         Write what is wanted, but for flagged JWST models, which the framework saves.
 
@@ -97,8 +97,8 @@ class Products:
         ----------
         result : crsteps.mm_cosmic.masks.MMCosmicResult
             Result.
-        noise : crsteps.detector.noise.ExposureNoise
-            Noise of the exposures.
+        search : crsteps.mm_cosmic.search_step.Search
+            How it was found.
         """
         step = self.step
         features = find_features(
@@ -119,7 +119,7 @@ class Products:
         if step.save_flagged and any(e.kind == "fits" for e in self.exposures):
             self._write_flagged(result)
         if step.save_combined:
-            self._write_combined(result, noise)
+            self._write_combined(result, search.noise)
 
     def _provenance(self, exposure):
         """How a product made from an exposure records what was done: JWST models have a place."""

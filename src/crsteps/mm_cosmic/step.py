@@ -3,20 +3,21 @@
 import logging
 from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
 from crsteps.datamodels.exposures import open_exposures
 from crsteps.datamodels.naming import stem
 from crsteps.datamodels.pointing import pointing_difference
-from crsteps.datamodels.products import dq_value, set_flags
-from crsteps.detector.noise import ExposureNoise
+from crsteps.datamodels.products import set_flags
 from crsteps.errors import CrstepsInputError
 from crsteps.framework.step import CrStep
-from crsteps.mm_cosmic.combination import COMBINATIONS
-from crsteps.mm_cosmic.masks import MMCosmicOptions, find_cosmic_rays
+from crsteps.mm_cosmic.parameters_step import check, to_plain_values
 from crsteps.mm_cosmic.products_step import Products
 from crsteps.mm_cosmic.report import summary
+from crsteps.mm_cosmic.search_step import prepare
+from crsteps.mm_cosmic.specification_step import SPEC
 
 log = logging.getLogger(__name__)
 
@@ -30,31 +31,11 @@ class MMCosmicStep(CrStep):
     class_alias = "mm_cosmic"
     multi_exposure = True
 
-    spec = """
-        gain = force_list(default=None)  # e-/ADU, one or one per exposure; default: from the header
-        rnoise = force_list(default=None)  # Read noise in ADU, one or one per exposure; default: from the header
-        bias = force_list(default=None)  # Level in ADU that is not light, one or one per exposure; default: 0
-        extension = string(default=None)  # Extension of the image in plain FITS files: number, NAME or NAME,version
-        gain_keywords = force_list(default=None)  # Header keywords of the gain, in the order tried
-        rnoise_keywords = force_list(default=None)  # Header keywords of the read noise, in the order tried
-        rnoise_keyword_unit = option('electron', 'adu', default='electron')  # Unit of the read noise in the header
-        mm_cr_coincidences = integer(min=2, default=2)  # Exposures that must be hit for the mask of the median
-        mm_false_pixels = float(min=1e-6, default=1.0)  # Expected number of false pixels in each mask
-        mm_grow_probability = float(min=1e-12, max=0.5, default=0.01)  # Pixels connected with a hit are flagged below this probability
-        mm_dilation = integer(min=0, default=0)  # 3x3 dilations of what was detected
-        dilation = integer(min=0, default=0)  # 3x3 dilations of the finished masks
-        mm_equivalence = option('auto', 'none', default='auto')  # Measure differences between the exposures, or take them to be equal
-        combinations = force_list(default=list('mean', 'median', 'min', 'mediancr', 'meancrt', 'meancr', 'meancr2'))  # Combined images to make; default: all seven
-        flag_bits = force_list(default=list('JUMP_DET', 'DO_NOT_USE'))  # Data-quality flags set in the exposures; default: JUMP_DET, DO_NOT_USE
-        save_masks = boolean(default=True)  # With save_results, write the masks
-        save_combined = boolean(default=True)  # With save_results, write the combined images
-        save_flagged = boolean(default=True)  # With save_results, write the flagged exposures
-        save_figure = boolean(default=True)  # With save_results, write the median-minimum diagram
-        save_table = boolean(default=True)  # With save_results, write the table of features
-        max_memory = float(min=1.0, default=48.0)  # MiB for the work on one block of rows
-        suffix = string(default='mmcr')  # Suffix of the flagged exposures
-        output_use_model = boolean(default=True)  # Flagged exposures are named after their inputs
-    """  # noqa: E501
+    spec = SPEC
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        to_plain_values(self)
 
     def process(self, inputs):
         """
@@ -71,15 +52,14 @@ class MMCosmicStep(CrStep):
             JWST exposures with data-quality flags set: the container or library itself in a
             pipeline, else a copy. For plain FITS images, the masks; None if skipped.
         """
-        self._check_parameters()
+        check(self)
         exposures = _subtract_bias(open_exposures(inputs, **self._reading()))
         self._check_exposures(exposures)
+        search = prepare(self, exposures)
         products = Products(self, inputs, exposures) if self.save_results else None
-        data, missing = [e.data for e in exposures], [e.missing for e in exposures]
-        noise = _stack_noise(exposures)
         try:
-            _check_overlap(missing)
-            result = find_cosmic_rays(data, noise=noise, missing=missing, options=self._options())
+            _check_overlap(search.missing)
+            result = search.run()
         except ValueError as error:  # the parameters were checked: it is the data
             log.warning("mm_cosmic is skipped: %s", error)
             return self._flag(inputs, exposures, None)
@@ -88,20 +68,20 @@ class MMCosmicStep(CrStep):
         for line in result.warnings:
             log.warning(line)
         if products is not None:
-            products.write(result, noise)
+            products.write(result, search)
         return self._flag(inputs, exposures, result)
 
-    def _check_parameters(self):
-        """Refuse what the specification cannot."""
-        unknown = sorted(set(self.combinations) - set(COMBINATIONS))
-        if unknown:
-            raise CrstepsInputError(
-                f"combinations: there is no {unknown[0]!r}; choose from {', '.join(COMBINATIONS)}."
-            )
-        try:
-            dq_value(self.flag_bits)
-        except ValueError as error:
-            raise CrstepsInputError(f"flag_bits: {error}") from error
+    @classmethod
+    def check_values(cls, values):
+        """
+        Refuse impossible parameters before anything is read.
+
+        Parameters
+        ----------
+        values : dict
+            All parameters.
+        """
+        check(SimpleNamespace(**values))
 
     def _reading(self):
         """Arguments of `open_exposures`; lists are left out where the default holds."""
@@ -130,17 +110,6 @@ class MMCosmicStep(CrStep):
                 "different scenes, and sources that moved will be flagged as cosmic rays",
                 difference,
             )
-
-    def _options(self):
-        return MMCosmicOptions(
-            cr_coincidences=self.mm_cr_coincidences,
-            false_pixels=self.mm_false_pixels,
-            grow_probability=self.mm_grow_probability,
-            mm_dilation=self.mm_dilation,
-            dilation=self.dilation,
-            equivalence=self.mm_equivalence,
-            block_bytes=int(self.max_memory * 1024**2),
-        )
 
     def _flag(self, inputs, exposures, result):
         """Return the exposures with flags, or the result for plain FITS images."""
@@ -197,21 +166,6 @@ def _check_overlap(missing):
             return
         seen |= ~pixels
     raise ValueError("no pixel has two usable exposures")
-
-
-def _stack_noise(exposures):
-    """Noise of all exposures; numbers that they share are kept once."""
-    parts = []
-    for name in ("read_variance", "poisson_factor"):
-        values = [np.asarray(getattr(e, name), dtype=np.float32) for e in exposures]
-        if all(value.ndim == 0 for value in values):
-            parts.append(np.array(values).reshape(-1, 1, 1))
-        else:
-            shape = exposures[0].data.shape
-            parts.append(np.stack([np.broadcast_to(value, shape) for value in values]))
-    if all(part.shape[1:] == (1, 1) and np.all(part == part[0]) for part in parts):
-        parts = [part[:1] for part in parts]
-    return ExposureNoise(*parts)
 
 
 def _flaggable(inputs, exposures, *, copy):

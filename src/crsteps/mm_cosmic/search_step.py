@@ -1,0 +1,253 @@
+"""The search of MMCosmicStep: what the parameters say about the exposures at hand, and the call."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from crsteps.detector.noise import ExposureNoise
+from crsteps.detector.regions import parse_pixels, region_mask
+from crsteps.errors import CrstepsInputError
+from crsteps.mm_cosmic import parameters_step as parameters
+from crsteps.mm_cosmic.diagram import DiagramOptions
+from crsteps.mm_cosmic.flux_factors import FluxFactors, measure_flux_factors, resolve_flux_factors
+from crsteps.mm_cosmic.masks import MMCosmicOptions
+from crsteps.mm_cosmic.methods import CrMethod, find_with_method
+from crsteps.mm_cosmic.scene import median_of_sorted, sort_exposures
+from crsteps.mm_cosmic.user_pixels import UserPixels, make_user_pixels
+from crsteps.mm_cosmic.workers_step import process_map
+
+
+@dataclass(frozen=True)
+class Search:
+    """
+    Exposures and everything that says how they are searched.
+
+    Attributes
+    ----------
+    data : list of ndarray (ny, nx) float32
+        Exposures without their bias.
+    missing : list of ndarray (ny, nx) bool
+        Pixels without data.
+    noise : ExposureNoise
+        Their noise.
+    method : CrMethod
+        What searches.
+    options : MMCosmicOptions
+        Options of the null model and of the masks.
+    auxiliary_options : dict
+        Options of the detectors of single images.
+    auxiliary_combination : str
+        How they join the null model.
+    diagram : DiagramOptions or None
+        Options of the simulated diagram; None where the null model sets the limit.
+    user : UserPixels or None
+        Pixels the user decides about.
+    apply_flux_factor_to : str
+        What flux factors are applied to.
+    jobs : int
+        Processes for single images.
+    flux_factors : ndarray, shape (n,), or None
+        Flux of the exposures, where it was given or measured.
+    offsets : ndarray, shape (n, 2), or None
+        Offsets of the exposures, where they were given or measured.
+    measured_flux : FluxFactors or None
+        How the flux was measured.
+    measured_offsets : crsteps.mm_cosmic.offsets.Offsets or None
+        How the offsets were measured.
+    """
+
+    data: list
+    missing: list
+    noise: ExposureNoise
+    method: CrMethod
+    options: MMCosmicOptions
+    auxiliary_options: dict
+    auxiliary_combination: str
+    diagram: DiagramOptions | None
+    user: UserPixels | None
+    apply_flux_factor_to: str
+    jobs: int
+    flux_factors: np.ndarray | None = None
+    offsets: np.ndarray | None = None
+    measured_flux: FluxFactors | None = None
+    measured_offsets: object | None = None
+
+    def changed(self, **changes):
+        """
+        Give the same search with other options.
+
+        Parameters
+        ----------
+        **changes
+            Attributes.
+
+        Returns
+        -------
+        Search
+        """
+        return replace(self, **changes)
+
+    def run(self):
+        """
+        Search.
+
+        Returns
+        -------
+        crsteps.mm_cosmic.masks.MMCosmicResult
+
+        Raises
+        ------
+        ValueError
+            The data cannot be searched.
+        """
+        return find_with_method(
+            self.data,
+            noise=self.noise,
+            missing=self.missing,
+            method=self.method,
+            options=self.options,
+            auxiliary_options=self.auxiliary_options,
+            auxiliary_combination=self.auxiliary_combination,
+            diagram=self.diagram,
+            flux_factors=self.flux_factors,
+            apply_flux_factor_to=self.apply_flux_factor_to,
+            offsets=self.offsets,
+            user=self.user,
+            map_tasks=process_map(self.jobs),
+        )
+
+
+def prepare(step, exposures):
+    """
+    Find out how the exposures are searched.
+
+    Parameters
+    ----------
+    step : MMCosmicStep
+        Parameters.
+    exposures : sequence of crsteps.datamodels.exposures.Exposure
+        Exposures without their bias.
+
+    Returns
+    -------
+    Search
+
+    Raises
+    ------
+    CrstepsInputError
+        A parameter that does not fit the exposures.
+    """
+    data, missing = [e.data for e in exposures], [e.missing for e in exposures]
+    noise = _stack_noise(exposures)
+    diagram = parameters.diagram_options(step)
+    if diagram is not None:
+        parameters.told("mm_boundary_fit", diagram.check, len(data))
+    user = _user_pixels(step, data[0].shape)
+    search = Search(
+        data=data,
+        missing=missing,
+        noise=noise,
+        method=parameters.crmethod(step),
+        options=parameters.mm_options(step),
+        auxiliary_options=parameters.auxiliary_options(step),
+        auxiliary_combination=step.aux_combination,
+        diagram=diagram,
+        user=user,
+        apply_flux_factor_to=step.apply_flux_factor_to,
+        jobs=step.jobs,
+    )
+    return search.changed(**_flux_factors(step, search), **_offsets(step, search))
+
+
+def _flux_factors(step, search):
+    """Flux factors, given or measured; none where the exposures have equal flux."""
+    factors = parameters.told(
+        "flux_factor", resolve_flux_factors, step.flux_factor, len(search.data)
+    )
+    region = _region_mask(step, "flux_factor_regions", search.data[0].shape)
+    if factors is not None:
+        return {} if np.all(factors == 1) else {"flux_factors": factors}
+    exposures = _without_missing(search)
+    measured = measure_flux_factors(
+        exposures, _median(exposures), noise=search.noise, region=region
+    )
+    return {"flux_factors": measured.values, "measured_flux": measured}
+
+
+def _offsets(step, search):
+    """Offsets, given or measured by cross-correlation; none where the exposures are aligned."""
+    rows = parameters.offsets(step)
+    if rows and len(rows) != len(search.data):
+        raise CrstepsInputError(
+            f"mm_xy_offsets has {len(rows)} pairs for {len(search.data)} exposures: give [dx, dy] "
+            "for each."
+        )
+    if rows:
+        return {"offsets": np.array(rows)}
+    if not step.mm_crosscorr_region:
+        return {}
+    return {}
+
+
+def _user_pixels(step, shape):
+    """Regions and pixels of the parameters, each named if it is wrong; None without any."""
+    names = ("regions_to_be_skipped", *parameters.PIXELS, parameters.REPLACED)
+    if not any(getattr(step, name) for name in names):
+        return None
+    flagged, ignored = (_region_mask(step, name, shape) for name in parameters.PIXELS)
+    replaced = getattr(step, parameters.REPLACED)
+    parameters.told(parameters.REPLACED, make_user_pixels, shape, replaced=replaced)
+    return parameters.told(
+        " and ".join(parameters.PIXELS),
+        make_user_pixels,
+        shape,
+        skipped=_region_mask(step, names[0], shape),
+        flagged=flagged,
+        ignored=ignored,
+        replaced=replaced,
+    )
+
+
+def _region_mask(step, name, shape):
+    """Mask of the regions or pixels of a parameter, or of its DS9 file; None if it is not given."""
+    value = getattr(step, name)
+    if not value:
+        return None
+    if path := parameters.region_file(value):
+        from crsteps.datamodels.region_files import read_ds9_regions
+
+        return parameters.told(name, read_ds9_regions, path, shape)
+    if name not in parameters.PIXELS:
+        return parameters.told(name, region_mask, value, shape)
+    mask = np.zeros(shape, dtype=bool)
+    x, y = parameters.told(name, parse_pixels, value, shape).T
+    mask[y, x] = True
+    return mask
+
+
+def _without_missing(search):
+    """Exposures with NaN for what is missing."""
+    return [
+        np.where(missing, np.float32(np.nan), image)
+        for image, missing in zip(search.data, search.missing, strict=True)
+    ]
+
+
+def _median(exposures):
+    """Median of the exposures; NaN where all are missing."""
+    return median_of_sorted(sort_exposures(np.stack(exposures)))
+
+
+def _stack_noise(exposures):
+    """Noise of all exposures; numbers that they share are kept once."""
+    parts = []
+    for name in ("read_variance", "poisson_factor"):
+        values = [np.asarray(getattr(e, name), dtype=np.float32) for e in exposures]
+        if all(value.ndim == 0 for value in values):
+            parts.append(np.array(values).reshape(-1, 1, 1))
+        else:
+            shape = exposures[0].data.shape
+            parts.append(np.stack([np.broadcast_to(value, shape) for value in values]))
+    if all(part.shape[1:] == (1, 1) and np.all(part == part[0]) for part in parts):
+        parts = [part[:1] for part in parts]
+    return ExposureNoise(*parts)
