@@ -63,7 +63,7 @@ def parse_region(region):
     ValueError
         Not four whole numbers, a limit below 1, or limits in the wrong order.
     """
-    regions = parse_regions([region] if isinstance(region, Region) else region)
+    regions = parse_regions(region)
     if len(regions) != 1:
         raise ValueError(f"{region!r} is not one region: give [x_min, x_max, y_min, y_max]")
     return regions[0]
@@ -92,7 +92,7 @@ def parse_regions(regions):
     if isinstance(regions, Region):
         return (regions,)
     if isinstance(regions, list | tuple) and any(isinstance(item, Region) for item in regions):
-        return tuple(parse_region(item) for item in regions)
+        return tuple(region for item in regions for region in parse_regions(item))
     return tuple(
         _region(limits) for limits in _rows(regions, "region", "x_min, x_max, y_min, y_max")
     )
