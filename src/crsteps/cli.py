@@ -72,7 +72,10 @@ def _parser():
     )
     run.add_argument("target", metavar="TARGET", help="alias, class or parameter file")
     run.add_argument(
-        "inputs", metavar="INPUT", nargs="+", help="files, patterns such as '*.fits', association"
+        "inputs",
+        metavar="INPUT",
+        nargs="*",
+        help="files, patterns such as '*.fits', association; none if a YAML of numina lists them",
     )
     run.add_argument(
         "--param",
@@ -114,12 +117,18 @@ class _Target:
 
     step_class: type
     parameters: dict = field(default_factory=dict)
+    images: tuple = ()
 
 
 def _run(arguments, kept):
     inputs = _expand_inputs(arguments.inputs)
+    if not inputs and Path(arguments.target).suffix.lower() not in _PARAMETER_FILES:
+        raise CrstepsInputError(f"There is nothing to run {arguments.target} on: give INPUT files.")
     given = _split_parameters(arguments.param)
     target = _find_target(arguments.target)
+    inputs = inputs or list(target.images)
+    if not inputs:
+        raise CrstepsInputError(f"{arguments.target} lists no images: give INPUT files.")
     parameters = {"save_results": True, **copied(target.parameters)}
     spec = target.step_class.load_spec_file()
     for name, text in given.items():
@@ -166,22 +175,31 @@ def _run_each(step_class, parameters, inputs, folder, kept):
 def _params_show(arguments, kept):
     from crsteps.framework import parameter_files
 
-    print(parameter_files.show(arguments.file))
+    print(parameter_files.show(_validated_file(arguments.file)))
 
 
 def _params_validate(arguments, kept):
-    from crsteps.framework import parameter_files
-
-    parameter_files.validate(arguments.file)
+    _validated_file(arguments.file)
     print(f"{arguments.file} is valid.")
 
 
 def _params_to_asdf(arguments, kept):
     from crsteps.framework import parameter_files
 
+    loaded = _validated_file(arguments.file)
     output = arguments.output or str(Path(arguments.file).with_suffix(".asdf"))
-    parameter_files.to_asdf(arguments.file, output)
+    parameter_files.to_asdf(loaded, output)
     print(output)
+    if images := getattr(loaded, "images", ()):
+        print(f"It names no images: crsteps run {output} {' '.join(map(str, images))}")
+
+
+def _validated_file(path):
+    """Contents of a parameter file, or of a file of numina-crmasks, which names images too."""
+    from crsteps.datamodels.numina_files import is_numina_file, read_numina_file
+    from crsteps.framework import parameter_files
+
+    return parameter_files.validate(read_numina_file(path) if is_numina_file(path) else path)
 
 
 def _demo(arguments, kept):
@@ -241,10 +259,9 @@ def _find_target(name):
     if path.suffix.lower() in _PARAMETER_FILES:
         if not path.is_file():
             raise CrstepsInputError(f"There is no parameter file {name}: check the path.")
-        from crsteps.framework import parameter_files
-
-        loaded = parameter_files.validate(path)
-        return _Target(loaded.step_class, loaded.parameters)
+        loaded = _validated_file(path)
+        images = tuple(map(str, getattr(loaded, "images", ())))
+        return _Target(loaded.step_class, loaded.parameters, images)
     from crsteps.framework.step_classes import find_step_class
 
     return _Target(find_step_class(name))

@@ -263,8 +263,10 @@ def test_own_parameters_are_those_that_the_step_adds():
 @pytest.mark.parametrize("name", sorted(p.name for p in reference_files_path().glob("pars-*.asdf")))
 def test_shipped_file_is_valid(name):
     loaded = validate(reference_files_path() / name)
-    assert name.startswith(f"pars-{loaded.step_class.__name__.lower()}")
-    assert loaded.step_class.class_alias in {alias for _, alias, _ in get_steps()}
+    alias = loaded.step_class.class_alias
+    own, preset = loaded.step_class.__name__.lower(), f"{alias.replace('_', '')}_"
+    assert name.startswith((f"pars-{own}", f"pars-{preset}"))
+    assert alias in {alias for _, alias, _ in get_steps()}
     config_parser.load_config_file(str(reference_files_path() / name))
 
 

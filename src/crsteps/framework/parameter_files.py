@@ -93,8 +93,8 @@ def validate(path):
 
     Parameters
     ----------
-    path : str or Path
-        File.
+    path : str, Path or ParameterFile
+        File, or its contents.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def validate(path):
     CrstepsInputError
         A name that does not exist, with the nearest valid one, or an impossible value.
     """
-    loaded = load(path)
+    loaded = _loaded(path)
     _validated(loaded)
     return loaded
 
@@ -117,17 +117,19 @@ def show(path):
 
     Parameters
     ----------
-    path : str or Path
-        File.
+    path : str, Path or ParameterFile
+        File, or its contents.
 
     Returns
     -------
     str
         A line for each parameter; those that the file sets are marked.
     """
-    loaded = load(path)
+    loaded = _loaded(path)
     config = _validated(loaded)
-    title = f"# {loaded.step_class.__module__}.{loaded.step_class.__name__}: * = set in {path}"
+    title = (
+        f"# {loaded.step_class.__module__}.{loaded.step_class.__name__}: * = set in {loaded.path}"
+    )
     return "\n".join(
         [title, *_lines(config, loaded.parameters, loaded.step_class.load_spec_file())]
     )
@@ -139,8 +141,10 @@ def to_asdf(yaml_path, asdf_path):
 
     Parameters
     ----------
-    yaml_path, asdf_path : str or Path
-        File to read and file to write.
+    yaml_path : str, Path or ParameterFile
+        File to read, or its contents.
+    asdf_path : str or Path
+        File to write.
 
     Raises
     ------
@@ -260,6 +264,11 @@ def _check_class(given, name, path, pipeline):
             f"{path}: step {name} of {pipeline.__name__} is a {members[name].__name__}: a "
             f"parameter file cannot make it a {given}."
         )
+
+
+def _loaded(path):
+    """Contents of a file, which may be given themselves."""
+    return path if isinstance(path, ParameterFile) else load(path)
 
 
 def _validated(loaded):

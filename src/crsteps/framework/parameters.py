@@ -74,9 +74,19 @@ def validated(step_class, parameters):
     config = config_parser.ConfigObj()
     config_parser.merge_config(config, copied(parameters))
     try:
-        return config_parser.validate(config, spec)
+        config = config_parser.validate(config, spec)
     except ValidationError as error:
         raise CrstepsInputError(explain_invalid(error, spec, owner)) from error
+    _check_values(step_class, config)
+    return config
+
+
+def _check_values(step_class, values):
+    """Let steps that check more than their specification says do so, also those of a pipeline."""
+    if check := getattr(step_class, "check_values", None):
+        check(values)
+    for name, member in getattr(step_class, "step_defs", {}).items():
+        _check_values(member, values["steps"][name])
 
 
 def check_given(parameters, spec, owner, path=()):
@@ -158,7 +168,9 @@ def nearest(name, known):
     str
         End of a sentence: a suggestion, or nothing but the full stop.
     """
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    known = list(known)
+    begun = [other for other in known if name and other.startswith(f"{name}_")]
+    close = begun[:1] or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else "."
 
 

@@ -111,6 +111,9 @@ def _check_methods(values):
 
 def _check_numbers(values):
     """Refuse values that are no numbers or no possible ones."""
+    for name in ("gain", "rnoise", "bias"):
+        if getattr(values, name):
+            told(name, parse_numbers, getattr(values, name))
     for name in PAIRS:
         if min(told(name, parse_numbers, getattr(values, name))) <= 0:
             raise CrstepsInputError(f"{name} must be positive, got {getattr(values, name)}.")
