@@ -3,6 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
+
+from crsteps.cosmic_rays.hysteresis import EIGHT_CONNECTED
+from crsteps.mm_cosmic.monotone_spline import evaluate_spline, fit_monotone_spline
+
+# Weight of a fixed point without one, relative to the largest weight of the others.
+DEFAULT_FIXED_WEIGHT = 1000.0
+_CURVE_POINTS = 500
 
 
 @dataclass(frozen=True)
@@ -43,3 +51,153 @@ class FittedBoundary:
     iterations: tuple
     converged: bool
     warnings: tuple
+
+    def evaluate(self, x):
+        """
+        Height of the boundary.
+
+        Parameters
+        ----------
+        x : array-like
+            Horizontal coordinates: mean of the lowest exposures, image units; NaN gives NaN.
+
+        Returns
+        -------
+        ndarray of float64
+            Median minus minimum on the boundary; beyond the outer knots that at the outer knots.
+        """
+        if self.kind == "piecewise":
+            return np.interp(np.asarray(x, dtype=np.float64), self.knots, self.coefficients)
+        return evaluate_spline(self.knots, self.coefficients, x)
+
+
+def fit_boundary(simulated, options):
+    """
+    Fit the boundary of a simulated diagram.
+
+    A spline follows the upper end of each column of the diagram. It is then extended: fitted
+    again several times, each time with larger weights for the points above the previous curve.
+
+    Parameters
+    ----------
+    simulated : crsteps.mm_cosmic.simulated_diagram.SimulatedDiagram
+        Diagram of simulated exposures without cosmic rays.
+    options : crsteps.mm_cosmic.diagram.DiagramOptions
+        Options.
+
+    Returns
+    -------
+    FittedBoundary
+
+    Raises
+    ------
+    ValueError
+        No bin of the diagram is left to fit a spline to.
+    """
+    if options.boundary_fit == "piecewise":
+        return _join_fixed_points(options)
+    x, y = boundary_points(simulated, minimum_neighbors=options.hist2d_min_neighbors)
+    if x.size == 0:
+        raise ValueError(
+            "the simulated diagram has no bin with as many neighbours as "
+            f"hist2d_min_neighbors={options.hist2d_min_neighbors}: give a smaller number"
+        )
+    given = [(*point, DEFAULT_FIXED_WEIGHT)[:3] for point in options.fixed_points]
+    given = np.array(given, dtype=np.float64).reshape(-1, 3)
+    fixed = np.arange(x.size + len(given)) >= x.size
+    x, y = np.concatenate([x, given[:, 0]]), np.concatenate([y, given[:, 1]])
+    stress = np.concatenate([np.ones(x.size - len(given)), given[:, 2]])
+    order = np.argsort(x, kind="stable")
+    return _fit_spline(x[order], y[order], stress[order], fixed[order], options)
+
+
+def boundary_points(simulated, *, minimum_neighbors=0):
+    """
+    Upper end of each column of a simulated diagram.
+
+    Parameters
+    ----------
+    simulated : SimulatedDiagram
+        Diagram.
+    minimum_neighbors : int, optional
+        Bins with fewer non-empty neighbours are emptied first: 0 to 8.
+
+    Returns
+    -------
+    x, y : ndarray of float64
+        Centres of the columns that are not empty, and the value above which one pixel of all
+        simulations together is expected: the centre of the highest bin with a pixel if it has
+        more than one, of the bin below it if it has one. In a column with a single pixel it is
+        the lower end of the axis, which says that nothing is known.
+    """
+    counts = simulated.counts
+    if minimum_neighbors:
+        filled = (counts > 0).astype(np.int8)
+        neighbors = ndimage.convolve(filled, EIGHT_CONNECTED.astype(np.int8), mode="constant")
+        counts = np.where(neighbors - filled >= minimum_neighbors, counts, 0)
+    total = counts.sum(axis=0)
+    columns = np.flatnonzero(total)
+    x_edges, y_edges = simulated.x_edges, simulated.y_edges
+    top = len(counts) - 1 - np.argmax(counts[::-1, columns] > 0, axis=0)
+    point = np.maximum(top - (counts[top, columns] == 1), 0)
+    y = (y_edges[point] + y_edges[point + 1]) / 2
+    y[total[columns] == 1] = y_edges[0]
+    return (x_edges[columns] + x_edges[columns + 1]) / 2, y
+
+
+def _fit_spline(x, y, stress, fixed, options):
+    """Fit and extend a spline; `stress` is the weight of a fixed point beside the others."""
+    knots = _place_knots(x, options)
+    curve_x = np.linspace(knots[0], knots[-1], _CURVE_POINTS)
+    weights, curves, converged = stress, [], True
+    spline = None
+    for iteration in range(options.niter_boundary_extension + 1):
+        if iteration:
+            raised = options.weight_boundary_extension**iteration
+            weights = np.where((y > spline.evaluate(x)) & ~fixed, raised, 1.0)
+            weights = np.where(fixed, stress * weights.max(), weights)
+        spline = fit_monotone_spline(x, y, weights, knots)
+        curves.append(spline.evaluate(curve_x))
+        converged = converged and spline.converged
+    warnings = ()
+    if not converged:
+        warnings = (
+            "the fit of the boundary did not reach a minimum: look at the diagram, and give other "
+            "knots_splfit or fixed_points_in_boundary",
+        )
+    return FittedBoundary(
+        "spline",
+        spline.knots,
+        spline.coefficients,
+        *(x, y, weights, fixed, curve_x),
+        iterations=tuple(curves),
+        converged=converged,
+        warnings=warnings,
+    )
+
+
+def _place_knots(x, options):
+    """Knots from the first point to the last, even ones or, with adapted bins, as points are."""
+    x = np.unique(x)
+    if x.size == 1:  # any width will do: nothing but a level line is determined
+        x = x[0] + np.array([-0.5, 0.5]) * max(1.0, abs(x[0]))
+    if options.bins == "uniform":
+        return np.linspace(x[0], x[-1], options.knots_splfit)
+    return np.quantile(x, np.linspace(0, 1, options.knots_splfit))
+
+
+def _join_fixed_points(options):
+    """Straight lines through the fixed points."""
+    x, y = np.array([point[:2] for point in options.fixed_points], dtype=np.float64).T
+    order = np.argsort(x)
+    x, y = x[order], y[order]
+    return FittedBoundary(
+        "piecewise",
+        *(x, y, x, y),
+        weights=np.ones(x.size),
+        fixed=np.ones(x.size, dtype=bool),
+        curve_x=x,
+        iterations=(y,),
+        converged=True,
+        warnings=(),
+    )

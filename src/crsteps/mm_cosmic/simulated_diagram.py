@@ -4,6 +4,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crsteps.mm_cosmic.offsets import shift_image
+from crsteps.mm_cosmic.scene import sort_exposures
+
+N_BINS = 100
+# Sets of exposures of the faintest and the brightest pixel that tell the extent of the axes, and
+# how many times their largest median minus minimum the vertical axis reaches: far more pixels are
+# simulated than these, and shifted exposures differ by more than noise.
+_N_EXTENT_SETS = 10000
+_HEADROOM, _HEADROOM_SHIFTED = 2.0, 4.0
+# More electrons than this are no light but a fill value, and beyond the reach of the generator.
+_MOST_ELECTRONS = 1e15
+# Steps of the grid from which the edges of adapted columns are taken, and the part of the columns
+# that goes with the number of pixels; the others are even on the grid.
+_GRID_STEPS = 4000
+_SHARE_BY_NUMBER = 0.5
+_BLOCK_PIXELS = 2**18
+
 
 @dataclass(frozen=True)
 class SimulatedDiagram:
@@ -14,7 +31,8 @@ class SimulatedDiagram:
     ----------
     counts : ndarray of int64, shape (ny_bins, nx_bins)
         Simulated pixels in each bin, summed over all simulations: rows are bins of median minus
-        minimum, columns are bins of the minimum.
+        minimum, columns are bins of the minimum. Pixels beyond the horizontal axis are counted
+        in its first and last column.
     x_edges, y_edges : ndarray, shapes (nx_bins + 1,), (ny_bins + 1,)
         Edges of the bins, image units.
     above : ndarray of int64, shape (nx_bins,)
@@ -34,3 +52,316 @@ class SimulatedDiagram:
     n_simulations: int
     n_pixels: int
     warnings: tuple
+
+
+@dataclass(frozen=True)
+class ExpectedExposures:
+    """
+    Exposures without noise and without cosmic rays, and the noise to be simulated.
+
+    Attributes
+    ----------
+    signal : tuple of ndarray, shape (ny, nx)
+        Expected signal of each exposure as it is read out, image units; not negative, 0 where it
+        is not known. Exposures may share an array.
+    divisors : ndarray, shape (n,)
+        What each exposure is divided by after noise was added: its flux factor if factors are
+        applied to the original exposures.
+    gain, read_noise : float or ndarray, shape (ny, nx)
+        Electrons per unit, and read noise in image units.
+    shifted : bool
+        Whether exposures are shifted against each other.
+    """
+
+    signal: tuple
+    divisors: np.ndarray
+    gain: float | np.ndarray
+    read_noise: float | np.ndarray
+    shifted: bool = False
+
+
+def expected_exposures(
+    images,
+    *,
+    gain,
+    read_noise,
+    options,
+    auxiliary=None,
+    flux_factors=None,
+    apply_flux_factor_to="simulated",
+    offsets=None,
+):
+    """
+    Expectation of each exposure from the median of all of them, or from itself.
+
+    Parameters
+    ----------
+    images : crsteps.mm_cosmic.diagram.DiagramImages
+        Images of the diagram; those of exposures divided by their flux factors if these are
+        applied to the original exposures.
+    gain, read_noise : float or ndarray, shape (ny, nx)
+        Electrons per unit, and read noise in image units, of the exposures as they are read out.
+    options : crsteps.mm_cosmic.diagram.DiagramOptions
+        Options.
+    auxiliary : crsteps.mm_cosmic.auxiliary_images.AuxiliaryImages, optional
+        What detectors of single images found: flagged pixels of the median take the lowest
+        signal instead, and the cleaned exposures are what ``synthetic="single"`` starts from.
+    flux_factors : array-like, shape (n,), optional
+        Flux of each exposure relative to the scene: an exposure with a factor above 1 is brighter
+        than the median. 1 if not given.
+    apply_flux_factor_to : {"simulated", "original"}, optional
+        Whether simulated exposures keep these factors, or are divided by them as the original
+        exposures were.
+    offsets : array-like, shape (n, 2), optional
+        Offsets (dx, dy) in pixels by which each exposure is shifted against the median.
+
+    Returns
+    -------
+    ExpectedExposures
+
+    Raises
+    ------
+    ValueError
+        ``synthetic="single"`` without cleaned exposures or together with offsets.
+    """
+    factors = np.asarray(flux_factors, dtype=np.float64)
+    divisors = factors if apply_flux_factor_to == "original" else np.ones(factors.size)
+    if options.synthetic == "single":
+        signal = _cleaned_exposures(auxiliary, offsets, factors.size)
+        # The cleaned exposures have their own flux already.
+        factors = divisors
+    else:
+        median = np.maximum(images.median, 0)
+        if auxiliary is not None:
+            median = np.where(auxiliary.median.mask, images.lowest, median)
+        signal = [median] * factors.size
+        if offsets is not None:
+            signal = [shift_image(median, dx, dy) for dx, dy in offsets]
+    signal = [_nonnegative(image, factor) for image, factor in zip(signal, factors, strict=True)]
+    return ExpectedExposures(tuple(signal), divisors, gain, read_noise, offsets is not None)
+
+
+def _cleaned_exposures(auxiliary, offsets, n_exposures):
+    """Exposures as a detector of single images has cleaned them."""
+    if offsets is not None:
+        raise ValueError(
+            "synthetic single simulates each exposure where it lies: it does not go with offsets"
+        )
+    cleaned = [found.cleaned for found in auxiliary.exposures] if auxiliary else []
+    if len(cleaned) != n_exposures or any(image is None for image in cleaned):
+        raise ValueError(
+            "synthetic single needs exposures cleaned by a detector of single images: choose "
+            "one that cleans, such as lacosmic, or synthetic median"
+        )
+    return cleaned
+
+
+def _nonnegative(image, factor):
+    """Signal that light can have; what is not known has none."""
+    if factor != 1:
+        image = image * np.float32(factor)
+    return np.fmax(image, np.float32(0))
+
+
+def simulate_diagram(expected, *, lowest, used, options):
+    """
+    Simulate the diagram of exposures without cosmic rays.
+
+    Every exposure is drawn from its expectation as photons and read noise several times, and the
+    coordinates of all pixels in the diagram are counted. The random numbers are drawn in one
+    order, whatever the pixels that are used: with ``bins="uniform"`` one seed gives the diagram
+    of numina-crmasks 0.40.
+
+    Parameters
+    ----------
+    expected : ExpectedExposures
+        Expectations and noise.
+    lowest : ndarray of float32, shape (ny, nx)
+        Horizontal coordinate of the real pixels, for the extent of the axis; NaN is missing.
+    used : ndarray of bool, shape (ny, nx)
+        Pixels that are counted.
+    options : crsteps.mm_cosmic.diagram.DiagramOptions
+        Options.
+
+    Returns
+    -------
+    SimulatedDiagram
+
+    Raises
+    ------
+    ValueError
+        No pixel is used.
+    """
+    n_pixels = int(np.count_nonzero(used))
+    if n_pixels == 0:
+        raise ValueError(
+            "no pixel is left to simulate the median-minimum diagram from: every one is missing "
+            "in some exposure, skipped, or flagged by a detector of single images"
+        )
+    generator = np.random.default_rng(options.seed)  # PCG64
+    axes = _make_axes(generator, expected, lowest[np.isfinite(lowest)], options)
+    counts = np.zeros((axes.y.n_bins + 1, axes.x.n_bins), dtype=np.int64)  # last row: above
+    planes = np.empty((len(expected.signal), *used.shape), dtype=np.float32)
+    for _ in range(options.nsimulations):
+        for plane, signal, divisor in zip(planes, expected.signal, expected.divisors, strict=True):
+            _draw_exposure(generator, plane, signal, divisor, expected, options)
+        _count(counts, planes, used, axes, options.cr_coincidences)
+    above = counts[-1].copy()
+    return SimulatedDiagram(
+        counts=counts[:-1],
+        x_edges=axes.x.edges,
+        y_edges=axes.y.edges,
+        above=above,
+        n_simulations=options.nsimulations,
+        n_pixels=n_pixels,
+        warnings=_warn_of_pixels_above(above, axes.y.edges[-1]),
+    )
+
+
+def _warn_of_pixels_above(above, top):
+    """Say where the vertical axis is too short."""
+    if not above.any():
+        return ()
+    return (
+        f"{above.sum()} simulated pixels in {np.count_nonzero(above)} columns lie above the "
+        f"vertical axis of the diagram, which ends at {top:.6g}: the boundary may be too low "
+        "there; give a larger mm_ydiag_max, or 0 to derive one",
+    )
+
+
+# --- exposures ----------------------------------------------------------------------------------
+
+
+def _draw_photons(generator, electrons, options):
+    """Photons of an expectation in electrons."""
+    if options.photon_distribution == "poisson":
+        return generator.poisson(electrons)
+    shape = options.nbinom_shape
+    return generator.negative_binomial(shape, shape / (shape + electrons))
+
+
+def _draw_exposure(generator, plane, signal, divisor, expected, options):
+    """Fill a plane with a simulated exposure: photons of all pixels, then their read noise."""
+    rows = max(1, _BLOCK_PIXELS // max(signal.shape[1], 1))
+    blocks = [slice(first, first + rows) for first in range(0, len(signal), rows)]
+    for block in blocks:
+        gain = _rows(expected.gain, block)
+        electrons = np.minimum(signal[block].astype(np.float64) * gain, _MOST_ELECTRONS)
+        plane[block] = _draw_photons(generator, electrons, options) / gain
+    for block in blocks:
+        noise = generator.standard_normal(plane[block].shape)
+        noise *= _rows(expected.read_noise, block)
+        plane[block] += noise
+        if divisor != 1:
+            plane[block] /= divisor
+
+
+def _rows(values, block):
+    """Rows of an image that may be a number."""
+    return values if np.ndim(values) == 0 else values[block]
+
+
+# --- bins ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """
+    Bins of one axis: even ones on the scale of arcsinh(value / unit), or joined from such.
+
+    A unit of infinity stands for an even scale. `table` gives the bin of each step of the grid.
+    """
+
+    edges: np.ndarray
+    unit: float
+    first: float
+    step: float
+    table: np.ndarray
+
+    @property
+    def n_bins(self):
+        """Number of bins."""
+        return self.edges.size - 1
+
+    def bins(self, values):
+        """Bin of each value; beyond the axis that at its end, or one more above its last edge."""
+        place = values if np.isinf(self.unit) else np.arcsinh(values / np.float32(self.unit))
+        index = np.floor((place - np.float32(self.first)) / np.float32(self.step))
+        return self.table[np.clip(index, 0, self.table.size - 1).astype(np.intp)]
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """Both axes of a diagram."""
+
+    x: _Axis
+    y: _Axis
+
+
+def _even_axis(low, high, *, unit=np.inf, overflow):
+    """Axis of even bins; `overflow` adds a bin for what lies above."""
+    low, high = (low, high) if np.isinf(unit) else np.arcsinh(np.array([low, high]) / unit)
+    edges = np.linspace(low, high, N_BINS + 1)
+    table = np.arange(N_BINS + overflow)
+    return _Axis(
+        edges if np.isinf(unit) else unit * np.sinh(edges), unit, low, edges[1] - low, table
+    )
+
+
+def _adapted_axis(low, high, unit, values):
+    """Axis whose bins are narrow where most of the values are."""
+    grid = np.linspace(*np.arcsinh(np.array([low, high]) / unit), _GRID_STEPS + 1)
+    number = np.histogram(np.arcsinh(values / unit), grid)[0].cumsum()
+    even = np.arange(1, _GRID_STEPS + 1) / _GRID_STEPS
+    measure = _SHARE_BY_NUMBER * number / max(number[-1], 1) + (1 - _SHARE_BY_NUMBER) * even
+    # Each step of the grid belongs to the bin in which its upper end lies.
+    bins = np.minimum((measure / measure[-1] * N_BINS).astype(int), N_BINS - 1)
+    starts, table = np.unique(bins, return_index=True)[1], np.unique(bins, return_inverse=True)[1]
+    edges = unit * np.sinh(np.append(grid[starts], grid[-1]))
+    return _Axis(edges, unit, grid[0], grid[1] - grid[0], table)
+
+
+def _make_axes(generator, expected, lowest, options):
+    """Axes that reach as far as the pixels do."""
+    low, high, top = _extent(generator, expected, lowest, options)
+    if options.bins == "uniform":
+        return _Axes(_even_axis(low, high, overflow=0), _even_axis(0, top, overflow=1))
+    unit = float(np.median(expected.read_noise))
+    return _Axes(_adapted_axis(low, high, unit, lowest), _even_axis(0, top, unit=unit, overflow=1))
+
+
+def _extent(generator, expected, lowest, options):
+    """Range of both axes, from a few sets of exposures of the faintest and brightest pixel."""
+    gain, noise = (float(np.median(values)) for values in (expected.gain, expected.read_noise))
+    n = len(expected.signal)
+    brightest = np.full(n, min(max(float(lowest.max()), 0.0) * gain, _MOST_ELECTRONS))
+    faint, bright = np.empty((2, _N_EXTENT_SETS, n))
+    for i in range(_N_EXTENT_SETS):
+        faint[i] = generator.normal(0, noise, n)
+        bright[i] = _draw_photons(generator, brightest, options) / gain
+        bright[i] += generator.normal(0, noise, n)
+    medians = np.median(faint, axis=1), np.median(bright, axis=1)
+    low = min(medians[0].min(), float(lowest.min()))
+    high = max(medians[1].max(), float(lowest.max()))
+    top = max(
+        (median - values.min(axis=1)).max()
+        for median, values in zip(medians, (faint, bright), strict=True)
+    )
+    top *= _HEADROOM_SHIFTED if expected.shifted else _HEADROOM
+    top = max([top, *(1.05 * point[1] for point in options.fixed_points)])
+    return low, high, options.ydiag_max or top
+
+
+def _count(counts, planes, used, axes, cr_coincidences):
+    """Add the pixels of one simulation to a diagram with a last row for those above it."""
+    n, n_rows = len(planes), max(1, _BLOCK_PIXELS // max(used.shape[1], 1))
+    for first in range(0, len(used), n_rows):
+        block = slice(first, first + n_rows)
+        ordered = sort_exposures(planes[:, block][:, used[block]])
+        lowest = ordered[0]
+        for plane in ordered[1 : n - cr_coincidences]:
+            lowest = lowest + plane
+        lowest = lowest / np.float32(n - cr_coincidences)
+        middle = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+        place = axes.y.bins(middle - lowest) * axes.x.n_bins + axes.x.bins(lowest)
+        counts += np.bincount(place, minlength=counts.size).reshape(counts.shape)
