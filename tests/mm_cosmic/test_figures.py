@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from matplotlib.collections import LineCollection, QuadMesh
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from crsteps.mm_cosmic import figures
@@ -26,28 +27,35 @@ def test_every_pixel_is_counted_once_or_marked(scene):
     figure = Figure()
     plot_mm_diagram(figure, **scene, noise=3.0)
     axes = figure.axes[0]
-    (mesh,) = [item for item in axes.collections if isinstance(item, QuadMesh)]
+    (density,) = axes.images
     (points,) = axes.lines
-    assert np.nansum(mesh.get_array()) == 80 * 90 - 7 - 20
+    assert np.nansum(density.get_array()) == 80 * 90 - 7 - 20
     assert points.get_xdata().size == 20
     np.testing.assert_allclose(points.get_ydata(), (scene["median"] - scene["lowest"])[10, 10:30])
 
 
 def test_counts_lie_where_the_pixels_are():
-    """All pixels at one place: one bin, whose edges enclose it on the data's own scale."""
+    """The darkest spot of the drawn figure is where its own axes put the pixels' coordinates."""
     lowest = np.full((5, 5), 40.0, dtype=np.float32)
-    lowest[0, 0] = -3
+    lowest[0] = -3, 100, 300, 5, 17
     median = lowest + 2
-    median[0, 0] += 30
+    median[0] += 30, 100, 3, 12, 250
     figure = Figure()
+    FigureCanvasAgg(figure).draw()
     empty = np.zeros((5, 5), bool)
     plot_mm_diagram(figure, lowest=lowest, median=median, mediancr=empty, noise=3.0)
-    (mesh,) = [item for item in figure.axes[0].collections if isinstance(item, QuadMesh)]
-    counts, corners = np.asarray(mesh.get_array()).reshape(240, 240), mesh.get_coordinates()
-    y, x = np.unravel_index(np.nanargmax(counts), counts.shape)
-    assert counts[y, x] == 24
-    assert corners[y, x, 0] <= 40 <= corners[y, x + 1, 0]
-    assert corners[y, x, 1] <= 2 <= corners[y + 1, x, 1]
+    axes = figure.axes[0]
+    axes.grid(visible=False)
+    figure.canvas.draw()
+    drawn = np.asarray(figure.canvas.buffer_rgba())[::-1, :, :3].astype(int)
+    places = axes.transData.transform(np.column_stack([lowest[0], (median - lowest)[0]]))
+    for x, y in places:
+        assert drawn[round(y) - 1 : round(y) + 2, round(x) - 1 : round(x) + 2].min() < 128
+    inside = axes.get_window_extent()
+    rows, columns = inside.intervaly.astype(int), inside.intervalx.astype(int)
+    area = drawn[rows[0] + 3 : rows[1] - 3, columns[0] + 3 : columns[1] - 3]
+    assert np.mean(area.min(axis=-1) < 250) < 6 * 9 / area[..., 0].size  # spots, and nothing else
+    assert np.nanmax(axes.images[0].get_array()) == 20
 
 
 def test_labels_say_what_is_drawn(scene):

@@ -3,10 +3,18 @@
 import numpy as np
 
 from crsteps.detector.display import mask_outline
+from crsteps.mm_cosmic.diagram_figures import (
+    axis_labels,
+    count_in_diagram,
+    diagram_pixels,
+    draw_boundary,
+    draw_counts,
+    legend_above,
+    round_ticks,
+)
 
-# Okabe and Ito's colours, told apart with every kind of colour vision.
-_FLAGGED, _LIMIT = "#D55E00", "#000000"
-_BINS = 240
+# Okabe and Ito's vermilion, told apart with every kind of colour vision.
+_FLAGGED = "#D55E00"
 MOST_MARKERS = 20_000
 _DPI = 150
 
@@ -38,50 +46,17 @@ def plot_mm_diagram(target, *, lowest, median, mediancr, boundary=None, noise=No
 
     figure = target if isinstance(target, Figure) else Figure(figsize=(8, 6))
     axes = figure.add_subplot()
-    good = np.isfinite(lowest) & np.isfinite(median)
-    x, y, flagged = lowest[good], (median - lowest)[good], mediancr[good]
+    x, y, good, scale = diagram_pixels(lowest, median, noise)
+    flagged = mediancr[good]
     if x.size:
-        scale = noise or float(np.percentile(y, 68)) or 1.0
-        _draw_density(figure, axes, x, y, flagged, scale)
+        counts = count_in_diagram(x, y, scale, counted=~flagged)
+        draw_counts(axes, counts, label="unflagged pixels per bin")
         _draw_flagged(axes, x[flagged], y[flagged])
-        _draw_boundary(axes, boundary, x)
-        _round_ticks(axes, scale)
+        draw_boundary(axes, boundary, x, label="limit for a lone pixel of typical noise")
+        round_ticks(axes, scale)
     _describe(axes, labels, n_pixels=x.size, n_flagged=int(flagged.sum()))
     if figure is not target:
         figure.savefig(target, dpi=_DPI, format="png", bbox_inches="tight")
-
-
-def _draw_density(figure, axes, x, y, flagged, scale):
-    """Count the unflagged pixels in bins equal on the axes' own scale."""
-    from matplotlib.colors import LogNorm
-
-    counts, x_edges, y_edges = _histogram(x, y, ~flagged, scale)
-    for axis in ("x", "y"):
-        getattr(axes, f"set_{axis}scale")("asinh", linear_width=scale)
-    counts[counts == 0] = np.nan
-    image = axes.pcolormesh(
-        x_edges, y_edges, counts, norm=LogNorm(vmin=1), cmap="viridis", rasterized=True
-    )
-    figure.colorbar(image, ax=axes, label="unflagged pixels per bin", pad=0.02)
-    axes.set_xlim(x_edges[0], x_edges[-1])
-    axes.set_ylim(max(y_edges[0], -0.1 * scale), y_edges[-1])
-
-
-def _histogram(x, y, counted, scale):
-    """Two-dimensional histogram on the asinh scale: counts (n_y, n_x) and edges, data units."""
-    edges, index = [], []
-    for values in (x, y):
-        place = np.arcsinh(values / np.float32(scale))
-        low, high = float(place.min()), float(place.max())
-        margin = 0.02 * (high - low) or 1.0
-        grid = np.linspace(low - margin, high + margin, _BINS + 1)
-        place -= np.float32(grid[0])
-        place *= np.float32(_BINS / (grid[-1] - grid[0]))
-        index.append(place.astype(np.int32))
-        edges.append(scale * np.sinh(grid))
-    place = index[1] * _BINS + index[0]
-    counts = np.bincount(place[counted], minlength=_BINS**2).astype(float)
-    return counts.reshape(_BINS, _BINS), *edges
 
 
 def _draw_flagged(axes, x, y):
@@ -104,67 +79,14 @@ def _draw_flagged(axes, x, y):
     )
 
 
-def _draw_boundary(axes, boundary, x):
-    if boundary is None:
-        return
-    signal, difference = (np.asarray(values) for values in boundary)
-    # Below the bulk of the pixels the line belongs to no typical pixel.
-    inside = (signal >= np.quantile(x, 1e-4)) & (signal <= x.max())
-    axes.plot(signal[inside], difference[inside], color="white", linewidth=3.5)
-    axes.plot(
-        signal[inside],
-        difference[inside],
-        color=_LIMIT,
-        linewidth=1.5,
-        label="limit for a lone pixel of typical noise",
-    )
-    if inside.any():
-        axes.set_ylim(top=max(axes.get_ylim()[1], 1.2 * float(difference[inside].max())))
-
-
-def _round_ticks(axes, scale):
-    """Label zero and the powers of ten beyond the linear part, where labels have room."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
-    for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
-        first = int(np.ceil(np.log10(scale)))
-        last = int(np.ceil(np.log10(max(abs(low), abs(high), scale)))) + 1
-        powers = 10.0 ** np.arange(first, last)
-        if last - first < 4:
-            powers = np.outer(10.0 ** np.arange(first - 1, last), [1, 2, 5]).ravel()
-            powers = powers[powers > scale]
-        ticks = np.concatenate([-powers[::-1], [0], powers])
-        axis.set_major_locator(FixedLocator(ticks[(ticks >= low) & (ticks <= high)]))
-        axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
 def _describe(axes, labels, *, n_pixels, n_flagged):
-    unit = f" [{labels['unit']}]" if labels.get("unit") else ""
-    n, hits = labels.get("n_exposures"), labels.get("cr_coincidences")
-    lowest = "minimum signal"
-    if n and hits:
-        n_lowest = n - hits
-        lowest += ": lowest exposure" if n_lowest == 1 else f": mean of the {n_lowest} lowest"
-        lowest += f" of {n}"
-    axes.set_xlabel(lowest + unit)
-    axes.set_ylabel("median minus minimum signal" + unit)
-    share = f"{n_pixels:,} pixels, {n_flagged:,} flagged"
-    axes.set_title(
-        "\n".join(filter(None, (labels.get("title"), share))), fontsize=11, loc="left", pad=26
-    )
+    title, share = labels.pop("title", None), f"{n_pixels:,} pixels, {n_flagged:,} flagged"
+    x_label, y_label = axis_labels(**labels)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.set_title("\n".join(filter(None, (title, share))), fontsize=11, loc="left", pad=26)
     axes.grid(alpha=0.25, linewidth=0.5)
-    if axes.get_legend_handles_labels()[0]:
-        # Above the axes: pixels may lie anywhere inside.
-        axes.legend(
-            loc="lower left",
-            bbox_to_anchor=(0, 1),
-            ncols=2,
-            fontsize=9,
-            frameon=False,
-            borderaxespad=0.3,
-            handletextpad=0.4,
-        )
+    legend_above(axes)
 
 
 def plot_cutouts(target, *, images, centres, masks=None, half_size=12, unit=None, title=None):
