@@ -11,8 +11,6 @@ from crsteps.mm_cosmic.combination import (
     CLEANED_COMBINATIONS,
     COMBINATIONS,
     combine,
-    median_variance,
-    minimum_variance,
 )
 from crsteps.mm_cosmic.equivalence import EquivalenceModel
 from crsteps.mm_cosmic.masks import MMCosmicResult
@@ -161,13 +159,6 @@ def test_variances_are_the_scatter_of_combined_noise(n):
         assert image.variance.mean() == pytest.approx(image.data.var(), rel=0.05), name
         if name != "min":
             assert image.data.mean() == pytest.approx(signal, rel=1e-3)
-
-
-@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6])
-def test_variances_of_order_statistics(n):
-    values = np.sort(np.random.default_rng(n).normal(size=(200_000, n)), axis=1)
-    assert median_variance(n) == pytest.approx(np.median(values, axis=1).var(), rel=0.015)
-    assert minimum_variance(n) == pytest.approx(values[:, 0].var(), rel=0.015)
 
 
 @pytest.mark.parametrize("name", ["equal_scene", "unequal_scene"])

@@ -7,8 +7,9 @@ import numpy as np
 from crsteps.detector.regions import parse_pixels, region_mask
 from crsteps.mm_cosmic.order_statistics import median_variance
 
-# Standard deviation of a normal distribution over its median absolute deviation.
-_SIGMA_OVER_MAD = 1.4826
+# Standard deviation of a normal distribution over its median absolute deviation, and error of the
+# variance from that of n values, in units of itself and 1 / sqrt(n).
+_SIGMA_OVER_MAD, _MAD_ERROR = 1.4826, 2.33
 
 
 def _no_replacements():
@@ -164,9 +165,9 @@ def replace_by_local_median(data, variance, n_used, replaced, *, flagged=None):
     The box ends at the edges of the image. The pixel itself, other pixels of the list, flagged
     pixels and those without a finite value and variance do not enter the median.
 
-    The variance is that of the median of n normal values. One value's variance is the mean one of
-    the box, or its robust scatter where that is larger: where there is structure, the neighbours
-    say less about the pixel than their noise does.
+    The variance is that of the median of n normal values. The variance of one is the mean one of
+    the box, or the robust scatter in it where that is larger by two of its errors: where there is
+    structure, the neighbours say less about the pixel than their noise does.
 
     Parameters
     ----------
@@ -185,11 +186,12 @@ def replace_by_local_median(data, variance, n_used, replaced, *, flagged=None):
         Copies of the inputs. In the replaced pixels the number is 0, for none of their own
         values was used; where no pixel of the box can be used, data and variance are NaN.
     """
-    replaced = replaced.replaced if isinstance(replaced, UserPixels) else np.asarray(replaced)
+    replaced = replaced.replaced if isinstance(replaced, UserPixels) else replaced
+    replaced = np.array(replaced, dtype=np.int64).reshape(-1, 4)
     usable = np.isfinite(data) & np.isfinite(variance)
     if flagged is not None:
         usable &= ~flagged
-    x, y = replaced.reshape(-1, 4).T[:2]
+    x, y = replaced.T[:2]
     usable[y, x] = False
     new_data, new_variance, new_number = data.copy(), variance.copy(), n_used.copy()
     new_number[y, x] = 0
@@ -209,6 +211,8 @@ def _median_of(values, variances):
         return np.nan, np.nan
     values = values.astype(float)
     median = np.median(values)
-    scatter = _SIGMA_OVER_MAD * np.median(np.abs(values - median))
-    variance = max(np.mean(variances, dtype=float), scatter**2)
+    scatter = (_SIGMA_OVER_MAD * np.median(np.abs(values - median))) ** 2
+    variance = np.mean(variances, dtype=float)
+    if scatter > variance * (1 + 2 * _MAD_ERROR / np.sqrt(values.size)):
+        variance = scatter
     return median, variance * median_variance(values.size)
