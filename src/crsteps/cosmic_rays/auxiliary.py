@@ -38,12 +38,15 @@ class AuxiliaryDetection:
         number.
     probability : ndarray of float32, shape (ny, nx), or None
         Probability of a cosmic ray, 0 to 1; None of detectors without such a number.
+    error : ndarray of float32, shape (ny, nx), or None
+        Standard deviation of the cleaned image, of detectors that were asked for it.
     """
 
     mask: np.ndarray
     cleaned: np.ndarray | None = None
     significance: np.ndarray | None = None
     probability: np.ndarray | None = None
+    error: np.ndarray | None = None
 
 
 def detect_auxiliary(method, image, *, read_variance, poisson_factor, missing=None, options=None):

@@ -48,7 +48,7 @@ def prepare_image(image, *, read_variance, poisson_factor, missing=None):
     Returns
     -------
     SingleImage
-        Copies: the arguments are not modified.
+        The arguments are not modified; its arrays may be the arguments themselves.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def prepare_image(image, *, read_variance, poisson_factor, missing=None):
         If the image is not two-dimensional or is empty, if shapes differ, or if the noise of a
         pixel is not positive.
     """
-    data = np.array(image, dtype=np.float32)
+    data = np.asarray(image, dtype=np.float32)
     if data.ndim != 2 or data.size == 0:
         raise ValueError(
             f"the image has the shape {data.shape}; it must have two axes and at least one pixel"
