@@ -78,7 +78,7 @@ def _check_methods(values):
     """Refuse methods that do not exist or do not go together."""
     method = crmethod(values)
     analytic = values.mm_boundary_fit == "analytic"
-    if values.use_auxmedian and not set(method.auxiliaries) - {"conn"}:
+    if values.use_auxmedian and not values.crmasks and not set(method.auxiliaries) - {"conn"}:
         raise CrstepsInputError(
             f"use_auxmedian takes the cleaned image of lacosmic, pycosmic or deepcr, and crmethod "
             f"= {method.name} makes none: set crmethod to one with such a detector, for example "

@@ -13,9 +13,8 @@ from crsteps.errors import CrstepsInputError
 from crsteps.framework.output import atomic_path
 from crsteps.framework.provenance import write_record
 from crsteps.framework.saving import output_folder
-from crsteps.mm_cosmic.boundary import detection_boundary
-from crsteps.mm_cosmic.combination import combine
 from crsteps.mm_cosmic.features import find_features, problematic_pixels
+from crsteps.mm_cosmic.figures_step import Figures, combine_as_told
 from crsteps.mm_cosmic.report import header_cards
 
 log = logging.getLogger(__name__)
@@ -114,12 +113,14 @@ class Products:
         if step.save_table:
             with self._writing(self.path("mm_features.ecsv")) as path:
                 features.write(path, format="ascii.ecsv")
+        figures = Figures(step, search, result, unit=self.unit, title=self.root)
         if step.save_figure:
-            self._draw_diagram(result)
+            with self._writing(self.path("mm_diagram.png")) as path:
+                figures.draw_diagram(path)
         if step.save_flagged and any(e.kind == "fits" for e in self.exposures):
             self._write_flagged(result)
         if step.save_combined:
-            self._write_combined(result, search.noise)
+            self._write_combined(result, search)
 
     def _provenance(self, exposure):
         """How a product made from an exposure records what was done: JWST models have a place."""
@@ -153,31 +154,6 @@ class Products:
         )
         log.info("Saved %s", path)
 
-    def _draw_diagram(self, result):
-        from crsteps.mm_cosmic.figures import plot_mm_diagram
-
-        n_exposures = int(result.equivalence.usable.sum())
-        boundary = detection_boundary(
-            result,
-            n_exposures=n_exposures,
-            cr_coincidences=self.step.mm_cr_coincidences,
-            false_pixels=self.step.mm_false_pixels,
-            n_pixels=int(np.count_nonzero(result.n_usable >= 2)),
-        )
-        with self._writing(self.path("mm_diagram.png")) as path:
-            plot_mm_diagram(
-                path,
-                lowest=result.lowest,
-                median=result.median,
-                mediancr=result.mediancr,
-                boundary=boundary,
-                noise=result.read_variance**0.5,
-                unit=self.unit,
-                title=self.root,
-                n_exposures=n_exposures,
-                cr_coincidences=self.step.mm_cr_coincidences,
-            )
-
     def _write_flagged(self, result):
         for exposure, path, mask in zip(
             self.exposures, self.flagged, result.exposure_masks, strict=True
@@ -191,18 +167,17 @@ class Products:
         rows = self.step.max_memory * 1024**2 / (row_bytes * _PLANES_TO_COMBINE)
         return max(16, int(rows))
 
-    def _write_combined(self, result, noise):
+    def _write_combined(self, result, search):
         first = self.exposures[0]
         with first.open_model() if first.kind == "jwst" else nullcontext() as model:
             template = replace(first, model=model)
             names = list(self.step.combinations)
             for start in range(0, len(names), _COMBINED_AT_ONCE):
-                combined = combine(
-                    [e.data for e in self.exposures],
+                combined = combine_as_told(
+                    self.step,
+                    search,
                     result,
-                    noise=noise,
-                    missing=[e.missing for e in self.exposures],
-                    names=names[start : start + _COMBINED_AT_ONCE],
+                    names[start : start + _COMBINED_AT_ONCE],
                     block_rows=self._block_rows(),
                 )
                 while combined:

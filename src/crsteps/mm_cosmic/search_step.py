@@ -4,14 +4,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from crsteps.cosmic_rays.auxiliary import detect_auxiliary, options_class
+from crsteps.datamodels.mask_files import MaskFile, read_masks
+from crsteps.datamodels.region_files import read_ds9_regions
 from crsteps.detector.noise import ExposureNoise
-from crsteps.detector.regions import parse_pixels, region_mask
+from crsteps.detector.regions import check_region, parse_pixels, parse_regions, region_mask
 from crsteps.errors import CrstepsInputError
 from crsteps.mm_cosmic import parameters_step as parameters
 from crsteps.mm_cosmic.diagram import DiagramOptions
 from crsteps.mm_cosmic.flux_factors import FluxFactors, measure_flux_factors, resolve_flux_factors
+from crsteps.mm_cosmic.given_masks import result_from_masks
 from crsteps.mm_cosmic.masks import MMCosmicOptions
 from crsteps.mm_cosmic.methods import CrMethod, find_with_method
+from crsteps.mm_cosmic.offsets import Offsets, measure_offsets
 from crsteps.mm_cosmic.scene import median_of_sorted, sort_exposures
 from crsteps.mm_cosmic.user_pixels import UserPixels, make_user_pixels
 from crsteps.mm_cosmic.workers_step import process_map
@@ -52,8 +57,10 @@ class Search:
         Offsets of the exposures, where they were given or measured.
     measured_flux : FluxFactors or None
         How the flux was measured.
-    measured_offsets : crsteps.mm_cosmic.offsets.Offsets or None
+    measured_offsets : Offsets or None
         How the offsets were measured.
+    given : MaskFile or None
+        Masks that were made before, with which nothing is searched.
     """
 
     data: list
@@ -70,7 +77,8 @@ class Search:
     flux_factors: np.ndarray | None = None
     offsets: np.ndarray | None = None
     measured_flux: FluxFactors | None = None
-    measured_offsets: object | None = None
+    measured_offsets: Offsets | None = None
+    given: MaskFile | None = None
 
     def changed(self, **changes):
         """
@@ -100,6 +108,8 @@ class Search:
         ValueError
             The data cannot be searched.
         """
+        if self.given is not None:
+            return self._from_given_masks()
         return find_with_method(
             self.data,
             noise=self.noise,
@@ -114,6 +124,21 @@ class Search:
             offsets=self.offsets,
             user=self.user,
             map_tasks=process_map(self.jobs),
+        )
+
+    def _from_given_masks(self):
+        masks = self.given
+        return result_from_masks(
+            self.data,
+            noise=self.noise,
+            missing=self.missing,
+            options=self.options,
+            exposure_masks=masks.exposure_masks,
+            suspect_masks=masks.suspect_masks,
+            mediancr=masks.mediancr,
+            meancrt=masks.meancrt,
+            meancr=masks.meancr,
+            cleaned_median=masks.cleaned_median,
         )
 
 
@@ -142,7 +167,7 @@ def prepare(step, exposures):
     diagram = parameters.diagram_options(step)
     if diagram is not None:
         parameters.told("mm_boundary_fit", diagram.check, len(data))
-    user = _user_pixels(step, data[0].shape)
+    given = _given_masks(step, data)
     search = Search(
         data=data,
         missing=missing,
@@ -152,11 +177,24 @@ def prepare(step, exposures):
         auxiliary_options=parameters.auxiliary_options(step),
         auxiliary_combination=step.aux_combination,
         diagram=diagram,
-        user=user,
+        user=_user_pixels(step, data[0].shape, given),
         apply_flux_factor_to=step.apply_flux_factor_to,
         jobs=step.jobs,
+        given=given,
     )
     return search.changed(**_flux_factors(step, search), **_offsets(step, search))
+
+
+def _given_masks(step, data):
+    """Masks of an existing file; None to search."""
+    if not step.crmasks:
+        return None
+    masks = read_masks(step.crmasks, len(data), data[0].shape)
+    if step.use_auxmedian and masks.cleaned_median is None:
+        raise CrstepsInputError(
+            f"use_auxmedian: {step.crmasks} has no image AUXCLEAN: set use_auxmedian to false."
+        )
+    return masks
 
 
 def _flux_factors(step, search):
@@ -186,12 +224,40 @@ def _offsets(step, search):
         return {"offsets": np.array(rows)}
     if not step.mm_crosscorr_region:
         return {}
-    return {}
+    measured = parameters.told("mm_crosscorr_region", _measured_offsets, step, search)
+    return {"offsets": measured.values, "measured_offsets": measured}
 
 
-def _user_pixels(step, shape):
+def _measured_offsets(step, search):
+    """Offsets by cross-correlation of the exposures, cleaned in the region that is compared."""
+    regions = parse_regions(step.mm_crosscorr_region)
+    if len(regions) != 1:
+        raise ValueError(f"give one region, not {len(regions)}")
+    exposures = _without_missing(search)
+    check_region(regions[0], exposures[0].shape)
+    median, cut = _median(exposures), regions[0].slices
+    noise = search.noise.rows(cut[0])
+    for image, read_variance, factor in zip(
+        exposures,
+        np.broadcast_to(noise.read_variance, (len(exposures), *noise.read_variance.shape[1:])),
+        np.broadcast_to(noise.poisson_factor, (len(exposures), *noise.poisson_factor.shape[1:])),
+        strict=True,
+    ):
+        image[cut] = detect_auxiliary(
+            "lacosmic",
+            image[cut],
+            read_variance=float(np.median(read_variance)),
+            poisson_factor=float(np.median(factor)),
+            options=options_class("lacosmic")(gain_apply=False),
+        ).cleaned
+    return measure_offsets(median, exposures, regions[0])
+
+
+def _user_pixels(step, shape, given):
     """Regions and pixels of the parameters, each named if it is wrong; None without any."""
     names = ("regions_to_be_skipped", *parameters.PIXELS, parameters.REPLACED)
+    if given is not None and len(given.replaced) and not getattr(step, parameters.REPLACED):
+        return make_user_pixels(shape, replaced=given.replaced)
     if not any(getattr(step, name) for name in names):
         return None
     flagged, ignored = (_region_mask(step, name, shape) for name in parameters.PIXELS)
@@ -214,8 +280,6 @@ def _region_mask(step, name, shape):
     if not value:
         return None
     if path := parameters.region_file(value):
-        from crsteps.datamodels.region_files import read_ds9_regions
-
         return parameters.told(name, read_ds9_regions, path, shape)
     if name not in parameters.PIXELS:
         return parameters.told(name, region_mask, value, shape)

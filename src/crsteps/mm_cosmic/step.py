@@ -13,6 +13,8 @@ from crsteps.datamodels.pointing import pointing_difference
 from crsteps.datamodels.products import set_flags
 from crsteps.errors import CrstepsInputError
 from crsteps.framework.step import CrStep
+from crsteps.mm_cosmic.figures_step import Figures
+from crsteps.mm_cosmic.interactive_step import open_session
 from crsteps.mm_cosmic.parameters_step import check, to_plain_values
 from crsteps.mm_cosmic.products_step import Products
 from crsteps.mm_cosmic.report import summary
@@ -60,6 +62,8 @@ class MMCosmicStep(CrStep):
         try:
             _check_overlap(search.missing)
             result = search.run()
+            if session := open_session(self):
+                search, result = self._discuss(session, search, result)
         except ValueError as error:  # the parameters were checked: it is the data
             log.warning("mm_cosmic is skipped: %s", error)
             return self._flag(inputs, exposures, None)
@@ -70,6 +74,14 @@ class MMCosmicStep(CrStep):
         if products is not None:
             products.write(result, search)
         return self._flag(inputs, exposures, result)
+
+    def _discuss(self, session, search, result):
+        """Search again as long as the user changes options; ask about features."""
+        while changed := session.revise(search, Figures(self, search, result).draw_diagram):
+            search, result = changed, changed.run()
+        if self.verify_cr:
+            result = session.verify(result, Figures(self, search, result).draw_feature)
+        return search, result
 
     @classmethod
     def check_values(cls, values):

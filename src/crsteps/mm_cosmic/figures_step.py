@@ -1,0 +1,152 @@
+"""What MMCosmicStep shows: images and lines of a result, handed to the functions that draw."""
+
+from functools import cached_property
+
+import numpy as np
+
+from crsteps.mm_cosmic.boundary import detection_boundary
+from crsteps.mm_cosmic.combination import combine
+from crsteps.mm_cosmic.feature_figures import FeaturePage, PageImages, PageOptions
+from crsteps.mm_cosmic.figures import plot_mm_diagram
+from crsteps.mm_cosmic.window_figures import draw_rendered
+
+MOST_PAGES = 1000
+
+
+class Figures:
+    """
+    Figures of one result.
+
+    Parameters
+    ----------
+    step : MMCosmicStep
+        Parameters.
+    search : crsteps.mm_cosmic.search_step.Search
+        How it was found.
+    result : crsteps.mm_cosmic.masks.MMCosmicResult
+        Result.
+    unit : str or None
+        Unit of the data.
+    title : str
+        Title of the diagram.
+    """
+
+    def __init__(self, step, search, result, *, unit=None, title=None):
+        self.step, self.search, self.result = step, search, result
+        self.unit, self.title = unit, title
+        self.n_exposures = int(result.equivalence.usable.sum())
+
+    @cached_property
+    def boundary(self):
+        """Minimum signal and difference along the limit of detection; None without one."""
+        if self.result.diagram is not None:
+            fitted = self.result.diagram.boundary
+            return fitted.curve_x, fitted.evaluate(fitted.curve_x)
+        if self.result.prior is None or not self.search.method.uses_mm or self.search.given:
+            return None
+        return detection_boundary(
+            self.result,
+            n_exposures=self.n_exposures,
+            cr_coincidences=self.search.options.cr_coincidences,
+            false_pixels=self.search.options.false_pixels,
+            n_pixels=int(np.count_nonzero(self.result.n_usable >= 2)),
+        )
+
+    def draw_diagram(self, target):
+        """
+        Draw the median-minimum diagram.
+
+        Parameters
+        ----------
+        target : path or matplotlib.figure.Figure
+            PNG file to write, or figure to draw into.
+        """
+        plot_mm_diagram(
+            target,
+            lowest=self.result.lowest,
+            median=self.result.median,
+            mediancr=self.result.mediancr,
+            boundary=self.boundary,
+            noise=self.result.read_variance**0.5,
+            unit=self.unit,
+            title=self.title,
+            n_exposures=self.n_exposures,
+            cr_coincidences=self.search.options.cr_coincidences,
+        )
+
+    @cached_property
+    def pages(self):
+        """Images on the pages of features."""
+        result = self.result
+        codes = result.codes
+        if codes is None:
+            codes = np.where(result.mediancr, np.uint8(2), np.uint8(0))
+        return PageImages(
+            exposures=tuple(self.search.data),
+            exposure_masks=tuple(result.exposure_masks),
+            median=result.median,
+            result=combine_as_told(self.step, self.search, result, ["mediancr"])["mediancr"].data,
+            lowest=result.lowest,
+            codes=codes,
+        )
+
+    @property
+    def page_options(self):
+        """How the pages look."""
+        step = self.step
+        return PageOptions(
+            semiwindow=step.semiwindow,
+            color_scale=step.color_scale,
+            maxplots=MOST_PAGES if step.maxplots < 0 else min(step.maxplots, MOST_PAGES),
+            unit=self.unit,
+            noise=self.result.read_variance**0.5,
+            cr_coincidences=self.search.options.cr_coincidences,
+            boundary=self.boundary,
+        )
+
+    @cached_property
+    def _page(self):
+        return FeaturePage(self.pages, self.page_options)
+
+    def draw_feature(self, figure, x, y, title):
+        """
+        Draw the page of one feature into the figure of a window.
+
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure
+            Figure of the window.
+        x, y : ndarray of int
+            Pixels of the feature, from 0.
+        title : str
+            Title of the page.
+        """
+        self._page.show(x, y, title)
+        draw_rendered(figure, self._page.figure)
+
+
+def combine_as_told(step, search, result, names, **options):
+    """
+    Combine exposures as the parameters say.
+
+    Parameters
+    ----------
+    step : MMCosmicStep
+        Parameters.
+    search : crsteps.mm_cosmic.search_step.Search
+        Exposures.
+    result : crsteps.mm_cosmic.masks.MMCosmicResult
+        Masks.
+    names : sequence of str
+        Combined images to make.
+    **options
+        Other arguments of `crsteps.mm_cosmic.combination.combine`.
+
+    Returns
+    -------
+    dict
+        By their names.
+    """
+    return combine(
+        search.data, result, noise=search.noise, missing=search.missing, names=names, **options
+    )
