@@ -1,6 +1,6 @@
 """Images of detectors and statistics: what is written is what stock tools read."""
 
-from dataclasses import replace
+import pickle
 
 import numpy as np
 import pytest
@@ -30,10 +30,16 @@ def dark(tmp_path):
 
 
 def write(path, exposure, arrays, suffix="DQ", **options):
-    """Write the images of the detectors in their order."""
-    with DetectorImagesWriter(path, exposure, suffix=suffix, **options) as writer:
-        for detector, array in zip(exposure.detectors, arrays, strict=False):
-            writer.add(detector, array, {"NCLUSTER": (len(detector), "number of cosmic rays")})
+    """Write the images of the detectors, the last one first."""
+    detectors = exposure.detectors[: len(arrays)]
+    dtype = arrays[0].dtype if arrays else np.uint16
+    with DetectorImagesWriter(
+        path, exposure, detectors, suffix=suffix, dtype=dtype, **options
+    ) as writer:
+        for detector, array in reversed(list(zip(detectors, arrays, strict=True))):
+            pickle.loads(pickle.dumps(writer.places[detector])).write(array)
+            cards = {"NCLUSTER": (len(detector), "number of cosmic rays")}
+            writer.add_header(detector, cards)
 
 
 def check_structure(path):
@@ -92,33 +98,58 @@ def test_no_detectors(dark, tmp_path):
         assert hdus[0].header["INSTRUME"] == "NISP"
 
 
-def test_detectors_that_do_not_fit(dark, tmp_path):
-    array = np.zeros(SHAPE, np.uint16)
-    with DetectorImagesWriter(tmp_path / "a.fits", dark, suffix="DQ") as writer:
-        writer.add("DET44", array)
-        for name in ("DET44", "DET12"):
-            with pytest.raises(ValueError, match=f"{name} cannot be added"):
-                writer.add(name, array)
-    with fits.open(tmp_path / "a.fits") as hdus:
-        assert [hdu.name for hdu in hdus[1:]] == ["DET44.DQ"]
+def test_images_that_do_not_fit(dark, tmp_path):
+    before = set(tmp_path.iterdir())
+    path = tmp_path / "crmask.fits"
+    for array in (np.zeros(SHAPE, np.int16), np.zeros((3, 3), np.uint16)):
+        with (
+            pytest.raises(ValueError, match="cannot be written"),
+            DetectorImagesWriter(path, dark, ["DET44"], suffix="DQ", dtype=np.uint16) as writer,
+        ):
+            writer.places["DET44"].write(array)
+        assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("n_cards", [0, 3, 30])
+def test_headers_of_any_length(dark, tmp_path, n_cards):
+    """Where the images are is settled before their headers are known."""
+    path = tmp_path / "crmask.fits"
+    for number in range(n_cards, n_cards + 36):  # of the input, across the end of a block
+        dark.planes["DET11"].header[f"NUMBER{number:02d}"] = number
+    arrays = [np.full(SHAPE, number, np.uint8) for number in range(3)]
+    write(path, dark, arrays, suffix="SCI")
+    check_structure(path)
+    with fits.open(path) as hdus:
+        assert hdus[3].header["NUMBER35"] == 35
+        assert [hdu.data[5, 5] for hdu in hdus[1:]] == [0, 1, 2]
+    again = open_dark(path)  # room for cards is not passed on
+    write(tmp_path / "again.fits", again, arrays, suffix="SCI")
+    assert (tmp_path / "again.fits").stat().st_size == path.stat().st_size
 
 
 def test_nothing_is_left_half_written(dark, tmp_path):
     before = set(tmp_path.iterdir())
     path = tmp_path / "crmask.fits"
-    zeros = np.zeros(SHAPE, np.uint16)
-    with pytest.raises(ValueError, match="cannot be added"):
-        write(path, replace(dark, detectors=("DET21", "DET21")), [zeros, zeros])
+    many = {f"CARD{number}": number for number in range(100)}
+
+    def fail():
+        with DetectorImagesWriter(path, dark, ["DET21"], suffix="DQ", dtype=np.uint8) as writer:
+            writer.add_header("DET21", many)
+
+    with pytest.raises(ValueError, match="100 cards of DET21 are too many"):
+        fail()
     assert set(tmp_path.iterdir()) == before
     path.write_text("an older product")
-    with pytest.raises(KeyError), DetectorImagesWriter(path, dark, suffix="DQ") as writer:
-        writer.add("DET21", np.zeros(SHAPE, complex))
+    with pytest.raises(ValueError, match="too many"):
+        fail()
     assert path.read_text() == "an older product"
 
 
 def test_header_that_cannot_be_made_leaves_nothing(dark, tmp_path):
     before = set(tmp_path.iterdir())
-    writer = DetectorImagesWriter(tmp_path / "a.fits", dark, suffix="DQ", cards={"X": object()})
+    writer = DetectorImagesWriter(
+        tmp_path / "a.fits", dark, ["DET21"], suffix="DQ", dtype=np.uint8, cards={"X": object()}
+    )
     with pytest.raises(ValueError, match="Illegal value"):
         writer.__enter__()
     assert set(tmp_path.iterdir()) == before

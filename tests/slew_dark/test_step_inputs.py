@@ -208,9 +208,9 @@ def test_a_file_that_changes_meanwhile_is_told(small, digests, monkeypatch):
 
     make = Products.make
 
-    def cut_off_before(self, tasks):
+    def cut_off_before(self, tasks, helpers):
         small.path.write_bytes(small.path.read_bytes()[:50000])
-        return make(self, tasks)
+        return make(self, tasks, helpers)
 
     monkeypatch.setattr(Products, "make", cut_off_before)
     with pytest.raises(CrstepsInputError, match="can no longer be read"):

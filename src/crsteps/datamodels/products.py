@@ -273,6 +273,8 @@ def kept_header(header):
     for keyword in set(kept.keys()):
         if _STORAGE.fullmatch(keyword):
             kept.remove(keyword, remove_all=True)
+    while len(kept) and kept.cards[-1].is_blank:  # room for more of them
+        del kept[-1]
     return kept
 
 

@@ -36,11 +36,11 @@ _FILES = {
     "save_root": "crclusters.root",
     "save_statistics": "crstats.ecsv",
 }
-# Images: what they are in the result for a detector, and the suffix of their extensions.
+# Images: what they are in the result for a detector, the suffix of their extensions, their type.
 _IMAGES = {
-    "crmask.fits": ("dq", "DQ"),
-    "crclean.fits": ("cleaned", "SCI"),
-    "crbackground.fits": ("background", "SCI"),
+    "crmask.fits": ("dq", "DQ", np.uint16),
+    "crclean.fits": ("cleaned", "SCI", np.float32),
+    "crbackground.fits": ("background", "SCI", np.float32),
 }
 
 
@@ -131,7 +131,7 @@ class Products:
     Attributes
     ----------
     dq : ndarray of uint16 or None
-        Data-quality flags of the detector that was processed last.
+        Data-quality flags of the only detector of a JWST image.
     """
 
     def __init__(self, step, exposure, detectors):
@@ -168,7 +168,7 @@ class Products:
             )
         check_products(self.paths.values(), self.step.inputs())
 
-    def make(self, tasks):
+    def make(self, tasks, helpers):
         """
         Process the detectors and write the products, which appear all together at the end.
 
@@ -176,6 +176,8 @@ class Products:
         ----------
         tasks : sequence of DetectorTask
             Detectors.
+        helpers : crsteps.framework.processes.Helpers
+            Processes that share the work.
 
         Returns
         -------
@@ -185,38 +187,54 @@ class Products:
             aside = {
                 name: stack.enter_context(atomic_path(path)) for name, path in self.paths.items()
             }
-            tasks = [replace(task, figure=aside.get(_figure_name(task.detector))) for task in tasks]
-            outcomes = map_in_processes(
-                process_detector, tasks, jobs=self.step.jobs, describe=lambda task: task.detector
-            )
-            stack.enter_context(closing(outcomes))  # whatever fails ends the processes
             history = self._history()
-            small = self._write_images(outcomes, aside, history)
-            result = self._result(small)
-            self._write_tables(result, small, aside, history)
-            self._draw(result, small, aside)
+            writers = {
+                attribute: stack.enter_context(
+                    DetectorImagesWriter(
+                        aside[name],
+                        self.exposure,
+                        self.detectors,
+                        suffix=suffix,
+                        dtype=dtype,
+                        history=history,
+                    )
+                )
+                for name, (attribute, suffix, dtype) in _IMAGES.items()
+                if name in aside
+            }
+            tasks = [self._with_places(task, writers, aside) for task in tasks]
+            outcomes = map_in_processes(
+                process_detector, tasks, jobs=1, describe=lambda t: t.detector, helpers=helpers
+            )
+            stack.enter_context(closing(outcomes))
+            outcomes = self._collected(outcomes, writers)
+            result = self._result(outcomes)
+            self._write_tables(result, outcomes, aside, history)
+            self._draw(result, outcomes, aside)
         for path in self.paths.values():
             log.info("Saved %s", path)
         return result
 
-    def _write_images(self, outcomes, aside, history):
-        """Write the images of one detector after the other; return the outcomes without them."""
-        small, unit = [], self.exposure.unit
-        with ExitStack() as stack:
-            writers = {
-                attribute: stack.enter_context(
-                    DetectorImagesWriter(aside[name], self.exposure, suffix=suffix, history=history)
-                )
-                for name, (attribute, suffix) in _IMAGES.items()
-                if name in aside
-            }
-            for outcome in self._shown(outcomes):
-                cards = detector_cards(outcome.analysis, unit=unit) if writers else {}
-                for attribute, writer in writers.items():
-                    writer.add(outcome.detector, getattr(outcome.analysis, attribute), cards)
-                self.dq = outcome.analysis.dq
-                small.append(outcome.without_images())
-        return small
+    def _with_places(self, task, writers, aside):
+        """Task that knows where to write what is wanted."""
+        return replace(
+            task,
+            places={name: writer.places[task.detector] for name, writer in writers.items()},
+            keep_dq=self.exposure.kind == "jwst",
+            figure=aside.get(_figure_name(task.detector)),
+        )
+
+    def _collected(self, outcomes, writers):
+        """All outcomes, and what was found in the headers of the images."""
+        collected = []
+        for outcome in self._shown(outcomes):
+            if writers:
+                cards = detector_cards(outcome.analysis, unit=self.exposure.unit)
+                for writer in writers.values():
+                    writer.add_header(outcome.detector, cards)
+            self.dq = outcome.analysis.dq
+            collected.append(outcome)
+        return collected
 
     def _history(self):
         alias, exposure = self.step.class_alias, self.exposure

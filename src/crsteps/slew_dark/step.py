@@ -12,6 +12,7 @@ from crsteps.datamodels.products import set_flags
 from crsteps.detector import nisp
 from crsteps.detector.macc import PHOTOMETRIC, MaccReadout
 from crsteps.errors import CrstepsInputError
+from crsteps.framework.processes import Helpers
 from crsteps.framework.references import find_reference
 from crsteps.framework.step import CrStep
 from crsteps.slew_dark.analysis import JUMP_DET, AnalysisOptions
@@ -19,7 +20,7 @@ from crsteps.slew_dark.detection import DetectionOptions
 from crsteps.slew_dark.products_step import Products
 from crsteps.slew_dark.report import statistics_cards
 from crsteps.slew_dark.statistics import StatisticsOptions
-from crsteps.slew_dark.workers_step import DetectorTask
+from crsteps.slew_dark.workers_step import DetectorTask, process_detector
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +104,19 @@ class SlewDarkCosmicsStep(CrStep):
         """
         self.result, self.measurements = None, {}
         item = _only(given)
+        # They start while the files are opened and checked.
+        with Helpers(self.jobs - 1, process_detector) as helpers:
+            exposure, products = self._find(item, helpers)
+        for line in self.result.lines():
+            log.info(line)
+        if not self.result.n_searched:
+            log.warning("slew_dark_cosmics is skipped: no detector of %s can be searched", item)
+        if exposure.kind != "jwst":
+            return self.result
+        return self._flagged(item, products.dq)
+
+    def _find(self, item, helpers):
+        """Find cosmic rays and make all products but models."""
         offset = self._offset()
         exposure = open_dark(
             item,
@@ -116,14 +130,8 @@ class SlewDarkCosmicsStep(CrStep):
         options = self._options(exposure, offset)
         tasks = self._tasks(exposure, options)
         products = Products(self, exposure, [task.detector for task in tasks])
-        self.result = products.make(tasks)
-        for line in self.result.lines():
-            log.info(line)
-        if not self.result.n_searched:
-            log.warning("slew_dark_cosmics is skipped: no detector of %s can be searched", item)
-        if exposure.kind != "jwst":
-            return self.result
-        return self._flagged(item, products.dq)
+        self.result = products.make(tasks, helpers)
+        return exposure, products
 
     def _offset(self):
         """Offset as a number; None to measure it."""
@@ -224,7 +232,6 @@ class SlewDarkCosmicsStep(CrStep):
                 detector=name,
                 options=options,
                 companions=_companions(paths, name, exposure.shape(name)),
-                keep_background=self.save_background,
             )
             for name in exposure.detectors
             if name.upper() in wanted

@@ -33,8 +33,11 @@ class DetectorTask:
         For each of the parameters ``bad_pixel_mask``, ``master_dark``, ``noise_map``,
         ``persistence`` and ``truth`` that is given, where its image is (a
         `crsteps.datamodels.fits_images.StoredImage`); ``persistence_error`` with ``persistence``.
-    keep_background : bool
-        Whether the background is wanted.
+    places : dict
+        Where images are to be written (`crsteps.datamodels.image_places.ImagePlace`), by what they
+        are: ``dq``, ``cleaned``, ``background``.
+    keep_dq : bool
+        Whether the data-quality flags are wanted in the outcome.
     figure : Path or None
         Where to draw the detector; None to draw nothing, and to keep nothing for other figures.
     """
@@ -43,21 +46,22 @@ class DetectorTask:
     detector: str
     options: AnalysisOptions
     companions: dict = field(default_factory=dict)
-    keep_background: bool = False
+    places: dict = field(default_factory=dict)
+    keep_dq: bool = False
     figure: Path | None = None
 
 
 @dataclass(frozen=True)
 class DetectorOutcome:
     """
-    Result for a detector, without the images that no product needs.
+    Result for a detector, without its images, which are written where they are made.
 
     Attributes
     ----------
     detector : str
         Name of the detector.
     analysis : DetectorAnalysis
-        Result without the image of labels; its background is None where it is not wanted.
+        Result without images, but for the data-quality flags where they are wanted.
     pixels : dict of ndarray
         Position ``x``, ``y`` and ``signal`` above the background of all flagged pixels, one
         cluster after the other.
@@ -70,22 +74,10 @@ class DetectorOutcome:
     pixels: dict
     sketch: Sketch | None
 
-    def without_images(self):
-        """
-        Drop what is large.
-
-        Returns
-        -------
-        DetectorOutcome
-            The same without images.
-        """
-        analysis = replace(self.analysis, dq=None, cleaned=None, background=None)
-        return replace(self, analysis=analysis)
-
 
 def process_detector(task):
     """
-    Read a detector and its companions, analyse it, and draw it if that is wanted.
+    Read a detector and its companions, analyse it, write its images, and draw it if wanted.
 
     Parameters
     ----------
@@ -107,10 +99,16 @@ def process_detector(task):
     if task.figure is not None:
         sketch = sketch_detector(frame, analysis)
         _draw(task, frame, analysis)
-    outcome = DetectorOutcome(task.detector, analysis, _pixels(frame, analysis), sketch)
-    background = analysis.background if task.keep_background else None
-    clusters = replace(analysis.clusters, labels=None)
-    return replace(outcome, analysis=replace(analysis, background=background, clusters=clusters))
+    for name, place in task.places.items():
+        place.write(getattr(analysis, name))
+    small = replace(
+        analysis,
+        dq=analysis.dq if task.keep_dq else None,
+        cleaned=None,
+        background=None,
+        clusters=replace(analysis.clusters, labels=None),
+    )
+    return DetectorOutcome(task.detector, small, _pixels(frame, analysis), sketch)
 
 
 def _draw(task, frame, analysis):
