@@ -96,7 +96,11 @@ def fit_boundary(simulated, options):
     """
     if options.boundary_fit == "piecewise":
         return _join_fixed_points(options)
-    x, y = boundary_points(simulated, minimum_neighbors=options.hist2d_min_neighbors)
+    x, y = boundary_points(
+        simulated,
+        minimum_neighbors=options.hist2d_min_neighbors,
+        keep_sparse=options.bins == "uniform",
+    )
     if x.size == 0:
         raise ValueError(
             "the simulated diagram has no bin with as many neighbours as "
@@ -111,7 +115,7 @@ def fit_boundary(simulated, options):
     return _fit_spline(x[order], y[order], stress[order], fixed[order], options)
 
 
-def boundary_points(simulated, *, minimum_neighbors=0):
+def boundary_points(simulated, *, minimum_neighbors=0, keep_sparse=True):
     """
     Upper end of each column of a simulated diagram.
 
@@ -121,27 +125,36 @@ def boundary_points(simulated, *, minimum_neighbors=0):
         Diagram.
     minimum_neighbors : int, optional
         Bins with fewer non-empty neighbours are emptied first: 0 to 8.
+    keep_sparse : bool, optional
+        Whether columns with less than two pixels in all simulations, of which the upper end is
+        not known, get a point at the lower end of the axis, or none.
 
     Returns
     -------
     x, y : ndarray of float64
-        Centres of the columns that are not empty, and the value above which one pixel of all
-        simulations together is expected: the centre of the highest bin with a pixel if it has
-        more than one, of the bin below it if it has one. In a column with a single pixel it is
-        the lower end of the axis, which says that nothing is known.
+        Centres of the columns that are not empty, and of the bin at the value above which one
+        pixel of all simulations together is expected: the highest bin with pixels if there are
+        several, otherwise one between the two highest pixels.
     """
-    counts = simulated.counts
+    counts = simulated.counts.copy()
     if minimum_neighbors:
         filled = (counts > 0).astype(np.int8)
         neighbors = ndimage.convolve(filled, EIGHT_CONNECTED.astype(np.int8), mode="constant")
-        counts = np.where(neighbors - filled >= minimum_neighbors, counts, 0)
-    total = counts.sum(axis=0)
-    columns = np.flatnonzero(total)
+        counts[neighbors - filled < minimum_neighbors] = 0
+    counts[-1] += simulated.above
+    columns = np.flatnonzero(counts.sum(axis=0) > (0 if keep_sparse else 1))
     x_edges, y_edges = simulated.x_edges, simulated.y_edges
-    top = len(counts) - 1 - np.argmax(counts[::-1, columns] > 0, axis=0)
-    point = np.maximum(top - (counts[top, columns] == 1), 0)
-    y = (y_edges[point] + y_edges[point + 1]) / 2
-    y[total[columns] == 1] = y_edges[0]
+    centres = (y_edges[:-1] + y_edges[1:]) / 2
+    one = 1 / simulated.n_simulations
+    y = np.empty(columns.size)
+    for i, density in enumerate(np.ascontiguousarray(counts.T[columns] / simulated.n_simulations)):
+        total = density.sum()
+        # Between the two highest pixels the distribution is level, and which end of the level
+        # part is found hangs on the rounding of these very operations; numina's are the same.
+        place = np.interp(
+            (total - one) / total, np.cumsum(density / total), np.arange(len(centres))
+        )
+        y[i] = centres[int(place + 0.5)] if total > one else y_edges[0]
     return (x_edges[columns] + x_edges[columns + 1]) / 2, y
 
 
