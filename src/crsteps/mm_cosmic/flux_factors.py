@@ -199,7 +199,7 @@ def _evenly(n_pixels, n_exposures):
 def _fit(pixels):
     """Factors relative to the median image, and their standard errors."""
     with_data = np.isfinite(pixels.stack).all(axis=1)
-    factors = np.median(pixels.stack / pixels.median, axis=1)
+    factors = np.median(pixels.stack / pixels.median, axis=1).astype(float)
     fitted = np.flatnonzero(with_data & (factors > _LEAST_FACTOR))
     errors = np.full(factors.size, np.nan)
     factors[~with_data] = np.nan
@@ -231,26 +231,32 @@ def _fit_exposures(pixels, start):
         ratios = pixels.stack[:, bright] / scene[bright]
         # Variance of a ratio around its factor: in part the scene follows each exposure.
         relative = (variance - scale**2 / information)[:, bright] / scene[bright] ** 2
-        weights = _weights(ratios - scale, relative)
+        brightest = _brightest((pixels.stack[:, bright] / scale).min(axis=0))
+        weights = _weights(ratios - scale, relative, brightest)
         new = _weighted_mean(ratios, weights)
         new /= new.mean()
         change, factors = np.abs(new - factors).max(), new
         if change < _CONVERGED:
             break
     errors = np.sqrt(((weights * (ratios - scale)) ** 2).sum(axis=1)) / weights.sum(axis=1)
-    of_median = _centre(pixels.median[bright] / scene[bright], relative.mean(axis=0))
+    of_median = _centre(pixels.median[bright] / scene[bright], weights.mean(axis=0))
     return factors / of_median, errors / of_median
 
 
-def _weights(residuals, relative):
+def _brightest(lowest):
+    """Indices of the brightest pixels; by their lowest exposure, for the mean is bright in hits."""
+    number = max(_FEWEST_PIXELS, lowest.size // 10)
+    return np.argpartition(lowest, lowest.size - number)[-number:]
+
+
+def _weights(residuals, relative, brightest):
     """
     Weights of ratios (n, n_pixels) by their variance and by how well all of a pixel agree.
 
     Where one exposure disagrees, the scene is wrong for all others too.
     """
-    calmest = np.argsort(relative.sum(axis=0))[: max(_FEWEST_PIXELS, relative.shape[1] // 10)]
-    scatter = _SIGMA_OVER_MAD * np.median(np.abs(residuals[:, calmest]), axis=1)
-    beyond_noise = np.maximum(scatter**2 - np.median(relative[:, calmest], axis=1), 0)
+    scatter = _SIGMA_OVER_MAD * np.median(np.abs(residuals[:, brightest]), axis=1)
+    beyond_noise = np.maximum(scatter**2 - np.median(relative[:, brightest], axis=1), 0)
     variance = relative + beyond_noise[:, np.newaxis]
     biweight = np.maximum(1 - residuals**2 / (variance * _BIWEIGHT**2), 0) ** 2
     return biweight.min(axis=0) / variance
@@ -260,13 +266,13 @@ def _weighted_mean(ratios, weights):
     return (weights * ratios).sum(axis=1) / weights.sum(axis=1)
 
 
-def _centre(ratios, relative):
-    """Centre of one row of ratios, in the same way."""
-    centre = np.median(ratios)
-    for _ in range(_ITERATIONS):
-        weights = _weights((ratios - centre)[np.newaxis], relative[np.newaxis])
-        centre = _weighted_mean(ratios[np.newaxis], weights)[0]
-    return centre
+def _centre(ratios, weights):
+    """Centre of the ratios of the median image to the scene, where the exposures agree."""
+    agreeing = weights > 0
+    ratios, weights = ratios[agreeing], weights[agreeing]
+    order = np.argsort(ratios)
+    cumulative = np.cumsum(weights[order])
+    return ratios[order[np.searchsorted(cumulative, cumulative[-1] / 2)]]
 
 
 def _figure_samples(pixels, values):

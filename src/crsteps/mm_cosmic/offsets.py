@@ -1,5 +1,6 @@
 """Offsets between the exposures and their median image, and images shifted by them."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,10 +78,10 @@ def resolve_offsets(xy_offsets, crosscorr_region, n_exposures):
     if not given[0]:
         return None, None
     try:
-        offsets = np.array(_numbers(xy_offsets), dtype=float).reshape(-1, 2)
+        offsets = _numbers(xy_offsets)
     except (TypeError, ValueError):
-        offsets = np.empty((0, 2))
-    if offsets.shape[0] != n_exposures or not np.isfinite(offsets).all():
+        offsets = np.empty(0)
+    if offsets.shape != (n_exposures, 2) or not np.isfinite(offsets).all():
         raise ValueError(
             f"mm_xy_offsets = {xy_offsets} cannot be used: "
             f"give [dx, dy] for each of the {n_exposures} exposures"
@@ -93,12 +94,14 @@ def _is_given(value):
 
 
 def _numbers(values):
-    """Flat list of the numbers in nested sequences and text."""
+    """Array of what may be nested or flat sequences, or text."""
     if isinstance(values, str):
-        return [float(text) for text in values.replace(",", " ").split(" ") if text.strip("[]() ")]
-    if np.ndim(values) == 0:
-        return [float(values)]
-    return [number for value in values for number in _numbers(value)]
+        values = [values]
+    values = list(values)
+    if any(isinstance(value, str) for value in values):
+        values = re.split(r"[\s,;\[\]()]+", ",".join(map(str, values)).strip(" ,;[]()"))
+    numbers = np.array(values, dtype=float)
+    return numbers.reshape(-1, 2) if numbers.ndim == 1 else numbers
 
 
 def measure_offsets(reference, exposures, region):
