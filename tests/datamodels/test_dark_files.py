@@ -110,7 +110,7 @@ def test_pixels_and_facts(write):
         assert image.quality_kind == exposure.quality_kind == "chi2"
         assert not image.missing.any()
         assert not image.reference.any()
-        assert image.header["EXTNAME"] == f"{name}.SCI"
+        assert exposure.planes[name].header["EXTNAME"] == f"{name}.SCI"
 
 
 def test_it_can_be_read_in_another_process(write):

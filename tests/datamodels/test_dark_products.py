@@ -87,7 +87,7 @@ def test_cleaned_images_can_be_read_as_darks(dark, tmp_path):
     assert clean.obs_id == "8033"
     for name, array in zip(clean.detectors, arrays, strict=True):
         np.testing.assert_array_equal(clean.read(name).data, array)
-        assert clean.read(name).header["BUNIT"] == "adu"
+        assert clean.planes[name].header["BUNIT"] == "adu"
 
 
 def test_no_detectors(dark, tmp_path):

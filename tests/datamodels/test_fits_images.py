@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from crsteps.datamodels.fits_files import open_fits
-from crsteps.datamodels.fits_images import StoredImage, flag_image, scaled_image
+from crsteps.datamodels.fits_images import find_stored, flag_image, scaled_image
 from crsteps.errors import CrstepsInputError
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=6)
@@ -47,7 +47,7 @@ def test_values_are_those_of_astropy(path, stored, zero, scale, packed):
     expected = (stored.astype(float) * scale + zero).astype(np.float32)
     with open_fits(path) as hdus:
         data, blank = scaled_image(path, hdus[2])
-        found = pickle.loads(pickle.dumps(StoredImage.find(path, hdus, 2)))
+        found = pickle.loads(pickle.dumps(find_stored(path, hdus, 2)))
     with found.open() as stream:
         again = found.values(stream)
     for values in (data, again):
@@ -65,7 +65,7 @@ def test_blank_pixels(path, stored, offset):
     write(path, stored, {"BLANK": int(stored.flat[0]), "BZERO": 32768 * offset})
     with open_fits(path) as hdus:
         data, blank = scaled_image(path, hdus[2])
-        found = StoredImage.find(path, hdus, 2)
+        found = find_stored(path, hdus, 2)
     np.testing.assert_array_equal(blank, stored == stored.flat[0])
     np.testing.assert_array_equal(np.isnan(data), blank)
     with found.open() as stream:
@@ -78,7 +78,7 @@ def test_flags_keep_their_bits(path, flags):
     write(path, flags, {})
     with open_fits(path) as hdus:
         read = flag_image(path, hdus[2])
-        found = StoredImage.find(path, hdus, 2)
+        found = find_stored(path, hdus, 2)
     assert found.is_integer
     with found.open() as stream:
         again = found.flags(stream)
@@ -91,10 +91,10 @@ def test_highest_value_of_16_bits(path):
     for dtype, highest in (("u2", 65535), ("i2", 32767), ("i4", None), ("f4", None), ("u1", None)):
         write(path, np.zeros((2, 3), dtype), {})
         with open_fits(path) as hdus:
-            assert StoredImage.find(path, hdus, 2).highest == highest
+            assert find_stored(path, hdus, 2).highest == highest
 
 
 def test_a_scale_that_is_no_number(path):
     write(path, np.zeros((2, 3), np.int16), {"BSCALE": "two"})
     with open_fits(path) as hdus, pytest.raises(CrstepsInputError, match="BSCALE = 'two'"):
-        StoredImage.find(path, hdus, 2)
+        find_stored(path, hdus, 2)

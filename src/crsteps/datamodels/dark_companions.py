@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from crsteps.datamodels.dark_layout import detector_name
 from crsteps.datamodels.fits_files import open_fits
-from crsteps.datamodels.fits_images import StoredImage
+from crsteps.datamodels.fits_images import find_stored
 from crsteps.detector.nisp import DETECTORS
 from crsteps.errors import CrstepsInputError
 
@@ -56,7 +56,7 @@ def find_companion(path, detector, *, shape, what, suffix="SCI"):
 
     Returns
     -------
-    StoredImage
+    crsteps.datamodels.stored_images.StoredImage
 
     Raises
     ------
@@ -86,7 +86,7 @@ def _images(path, version):
     """Two-dimensional images of a file; `version` makes a file that was changed another one."""
     with open_fits(path) as hdus:
         return [
-            (hdu.name.strip().upper(), detector_name(hdu), StoredImage.find(path, hdus, index))
+            (hdu.name.strip().upper(), detector_name(hdu), find_stored(path, hdus, index))
             for index, hdu in enumerate(hdus)
             if hdu.is_image and len(hdu.shape) == 2 and 0 not in hdu.shape
         ]

@@ -1,15 +1,63 @@
-"""A dark that was opened, and one detector of it: what the processes that work on it are given."""
+"""A dark that was opened, and one detector of it: what the processes that work on it are given.
 
-from dataclasses import dataclass, field
+Astropy is not imported here, which would be half of what these processes import.
+"""
+
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from astropy.io import fits
 
 from crsteps.detector.nisp import reference_border
 from crsteps.errors import CrstepsInputError
 
 # Bits of JWST's data-quality flags; not imported, since that loads every datamodel.
 _DO_NOT_USE, _SATURATED, _REFERENCE_PIXEL = 1, 2, 1 << 31
+
+
+@dataclass(frozen=True)
+class DetectorPlanes:
+    """
+    The images of one detector in a file.
+
+    Attributes
+    ----------
+    science : crsteps.datamodels.stored_images.StoredImage
+        The image.
+    quality : crsteps.datamodels.stored_images.StoredImage or None
+        The quality plane computed on board.
+    flags : crsteps.datamodels.stored_images.StoredImage or None
+        Data-quality flags with JWST's values.
+    saturation : float or None
+        Value from which on pixels are saturated, if it is known.
+    header : astropy.io.fits.Header or None
+        Header of the image, where it is needed.
+    """
+
+    science: object
+    quality: object
+    flags: object
+    saturation: float | None
+    header: object
+
+    @classmethod
+    def of(cls, science, quality, flags, header):
+        """
+        Put the images of a detector together.
+
+        Parameters
+        ----------
+        science, quality, flags, header
+            As the attributes.
+
+        Returns
+        -------
+        DetectorPlanes
+            Saturation is at the keyword SATURATE, else at the end of the range of 16-bit integers.
+        """
+        level = header.get("SATURATE")
+        if not isinstance(level, int | float) or isinstance(level, bool) or not level > 0:
+            level = science.highest
+        return cls(science, quality, flags, level, header)
 
 
 @dataclass(frozen=True)
@@ -46,7 +94,6 @@ class DarkImage:
     missing: np.ndarray
     reference: np.ndarray
     saturated: np.ndarray
-    header: fits.Header
 
 
 @dataclass(frozen=True)
@@ -84,8 +131,8 @@ class DarkExposure:
         Start as modified Julian date.
     macc : tuple of int or None
         Groups, frames in a group and dropped frames.
-    primary_header : astropy.io.fits.Header
-        Primary header of the file.
+    primary_header : astropy.io.fits.Header or None
+        Primary header of the file, where it is needed.
     warnings : tuple of str
         A sentence about each thing that is missing or was assumed, to be logged.
     planes : dict of DetectorPlanes
@@ -106,7 +153,7 @@ class DarkExposure:
     mjd: float | None
     read_mode: str
     macc: tuple | None
-    primary_header: fits.Header = field(repr=False, compare=False)
+    primary_header: object = field(repr=False, compare=False)
     warnings: tuple
     planes: dict = field(repr=False, compare=False)
 
@@ -160,9 +207,24 @@ class DarkExposure:
         else:
             reference = np.zeros(data.shape, bool)
         kind = None if quality is None else self.quality_kind
-        return DarkImage(
-            detector, data, quality, kind, missing, reference, saturated, planes.header
-        )
+        return DarkImage(detector, data, quality, kind, missing, reference, saturated)
+
+    def alone(self, detector):
+        """
+        Leave what is needed to read one detector.
+
+        Parameters
+        ----------
+        detector : str
+            Name of the detector.
+
+        Returns
+        -------
+        DarkExposure
+            Without the other detectors and all headers; quick to send to another process.
+        """
+        planes = {detector: replace(self._planes(detector), header=None)}
+        return replace(self, planes=planes, primary_header=None)
 
     def _planes(self, detector):
         try:
@@ -211,9 +273,7 @@ def quality_values(plane, stream):
 
 
 def _saturated(data, planes, flags):
-    level = planes.header.get("SATURATE")
-    if not isinstance(level, int | float) or isinstance(level, bool) or not level > 0:
-        level = planes.science.highest
+    level = planes.saturation
     saturated = np.zeros(data.shape, bool) if level is None else data >= np.float32(level)
     if flags is not None:
         saturated |= (flags & np.uint32(_SATURATED)) != 0

@@ -12,11 +12,10 @@ import numpy as np
 from astropy.io import fits
 
 from crsteps.datamodels.dark_companions import read_companion
-from crsteps.datamodels.dark_exposure import DarkExposure, DarkImage, quality_values
+from crsteps.datamodels.dark_exposure import DarkExposure, DarkImage, DetectorPlanes, quality_values
 from crsteps.datamodels.dark_headers import exposure_facts
 from crsteps.datamodels.dark_layout import (
     SINGLE,
-    DetectorPlanes,
     detector_name,
     is_nisp,
     nisp_planes,
@@ -199,5 +198,5 @@ def _open_model(model):
     if model.hasattr("dq") and np.shape(model.dq) == np.shape(data):
         flags = _ModelImage(np.array(model.dq), "DQ")
     detector = str(primary.get("DETECTOR") or SINGLE)
-    planes = DetectorPlanes(_ModelImage(np.array(data, np.float32), "SCI"), None, flags, header)
+    planes = DetectorPlanes.of(_ModelImage(np.array(data, np.float32), "SCI"), None, flags, header)
     return _exposure(name, "jwst", {detector: planes}, primary, header, "auto", [])

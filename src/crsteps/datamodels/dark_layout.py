@@ -1,41 +1,16 @@
 """Where the images of a dark are in its file: several detectors of NISP, or a single image."""
 
 import re
-from dataclasses import dataclass
 
-from astropy.io import fits
-
+from crsteps.datamodels.dark_exposure import DetectorPlanes
 from crsteps.datamodels.fits_files import find_image, label
-from crsteps.datamodels.fits_images import StoredImage
+from crsteps.datamodels.fits_images import find_stored
 from crsteps.detector.nisp import DETECTORS
 from crsteps.errors import CrstepsInputError
 
 _DETECTOR_NAME = re.compile(r"(DET\d+)(?:\.(.+))?")
 SINGLE = "IMAGE"
 """Name of the detector of a single image whose header does not name one."""
-
-
-@dataclass(frozen=True)
-class DetectorPlanes:
-    """
-    The images of one detector in a file.
-
-    Attributes
-    ----------
-    science : StoredImage
-        The image.
-    quality : StoredImage or None
-        The quality plane computed on board.
-    flags : StoredImage or None
-        Data-quality flags with JWST's values.
-    header : astropy.io.fits.Header
-        Header of the image.
-    """
-
-    science: StoredImage
-    quality: StoredImage | None
-    flags: StoredImage | None
-    header: fits.Header
 
 
 def detector_name(hdu):
@@ -123,9 +98,9 @@ def nisp_planes(path, hdus, quality_suffix):
             name, quality = _quality(path, hdus, extensions, quality_suffix)
             if name not in (quality_suffix.upper(), None):
                 fallbacks.add(name)
-        image = StoredImage.find(path, hdus, science)
+        image = find_stored(path, hdus, science)
         _check_shape(path, detector, image, quality)
-        planes[detector] = DetectorPlanes(image, quality, None, hdus[science].header.copy())
+        planes[detector] = DetectorPlanes.of(image, quality, None, hdus[science].header.copy())
     if not planes:
         raise CrstepsInputError(
             f"{path} has no image DETxy.SCI of any NISP detector: give a file that has one."
@@ -138,7 +113,7 @@ def _quality(path, hdus, extensions, suffix):
     """Name and place of the quality plane of a detector, (None, None) if it has none."""
     wanted = extensions.get(suffix.upper())
     if wanted is not None:
-        plane = StoredImage.find(path, hdus, wanted)
+        plane = find_stored(path, hdus, wanted)
         if not plane.is_integer:
             raise CrstepsInputError(
                 f"The extension {plane.name} of {path} does not hold the integers of a quality "
@@ -150,7 +125,7 @@ def _quality(path, hdus, extensions, suffix):
         # 32-bit planes are flags, floating-point ones noise: no quality factors
         if name in ("SCI", "") or not hdu.is_image or hdu.header.get("BITPIX") not in (8, 16):
             continue
-        return name, StoredImage.find(path, hdus, index)
+        return name, find_stored(path, hdus, index)
     return None, None
 
 
@@ -211,7 +186,7 @@ def single_plane(path, hdus, extension, quality_suffix):
     """
     index = find_image(path, hdus, extension)
     hdu = hdus[index]
-    image = StoredImage.find(path, hdus, index)
+    image = find_stored(path, hdus, index)
     detector, _ = detector_name(hdu)
     stem = hdu.name.strip().upper().removesuffix(".SCI")
     suffix = (quality_suffix or "").upper()
@@ -224,7 +199,7 @@ def single_plane(path, hdus, extension, quality_suffix):
             _, quality = _quality(path, hdus, {suffix: other}, suffix)
             _check_shape(path, label(hdu), image, quality)
         elif name == "DQ" and candidate.is_image:
-            flags = StoredImage.find(path, hdus, other)
+            flags = find_stored(path, hdus, other)
             _check_shape(path, label(hdu), image, flags)
             if not flags.is_integer:
                 raise CrstepsInputError(
@@ -235,7 +210,7 @@ def single_plane(path, hdus, extension, quality_suffix):
     named = _clean(detector or _header_name(header, hdus[0].header) or stem)
     if named in ("", "SCI", "PRIMARY"):
         named = SINGLE
-    return named, DetectorPlanes(image, quality, flags, header)
+    return named, DetectorPlanes.of(image, quality, flags, header)
 
 
 def _header_name(*headers):

@@ -14,10 +14,8 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from crsteps.datamodels.stored_images import GZIP_MAGIC
 from crsteps.errors import CrstepsInputError
-
-GZIP_MAGIC = b"\x1f\x8b"
-"""First bytes of a gzipped file."""
 
 _BITPIX = (8, 16, 32, 64, -32, -64)
 

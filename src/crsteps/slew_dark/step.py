@@ -2,7 +2,7 @@
 
 import logging
 import math
-from dataclasses import fields, replace
+from dataclasses import fields
 
 from crsteps.cosmic_rays.laplacian import LaplacianOptions
 from crsteps.datamodels.dark_companions import find_companion
@@ -228,7 +228,7 @@ class SlewDarkCosmicsStep(CrStep):
         }
         return [
             DetectorTask(
-                exposure=replace(exposure, planes={name: exposure.planes[name]}),
+                exposure=exposure.alone(name),
                 detector=name,
                 options=options,
                 companions=_companions(paths, name, exposure.shape(name)),

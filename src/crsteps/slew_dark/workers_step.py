@@ -32,7 +32,7 @@ class DetectorTask:
     companions : dict
         For each of the parameters ``bad_pixel_mask``, ``master_dark``, ``noise_map``,
         ``persistence`` and ``truth`` that is given, where its image is (a
-        `crsteps.datamodels.fits_images.StoredImage`); ``persistence_error`` with ``persistence``.
+        `crsteps.datamodels.stored_images.StoredImage`); ``persistence_error`` with ``persistence``.
     places : dict
         Where images are to be written (`crsteps.datamodels.image_places.ImagePlace`), by what they
         are: ``dq``, ``cleaned``, ``background``.
