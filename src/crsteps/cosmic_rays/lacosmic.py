@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crsteps.cosmic_rays.auxiliary import AuxiliaryDetection
-from crsteps.cosmic_rays.laplacian import LaplacianOptions, detect_laplacian
+from crsteps.cosmic_rays.lacosmic_search import SearchSettings, left_out, search
 from crsteps.cosmic_rays.single_image import prepare_image
 from crsteps.cosmic_rays.two_pass import join_passes, pair_of
 
@@ -144,89 +144,57 @@ def detect_lacosmic(image, *, read_variance, poisson_factor, missing=None, optio
     Raises
     ------
     ValueError
-        If the image is not two-dimensional or is empty, has fewer than five pixels along an axis
-        once it is padded, or is too small for the padding; if shapes differ, or the noise of a
-        pixel is not positive.
+        If the image is not two-dimensional or is empty, shapes differ, or the noise of a pixel is
+        not positive.
+
+    Notes
+    -----
+    Masks are those of astroscrappy 1.3, which is not called: what two passes have in common is
+    computed once (`crsteps.cosmic_rays.lacosmic_search`). Its ``cleantype="median"`` is not
+    followed: it reads memory that was not written.
     """
     options = options or LacosmicOptions()
     single = prepare_image(
         image, read_variance=read_variance, poisson_factor=poisson_factor, missing=missing
     )
-    in_electrons = _InElectrons(single, options)
-    found = [in_electrons.search(*thresholds) for thresholds in options.thresholds]
+    found = _search_in_electrons(single, options)
     mask = found[0][0] if len(found) == 1 else join_passes(found[0][0], found[1][0])
-    mask = mask & ~single.missing
     if options.verbose:
-        log.info("L.A.Cosmic: %d pixels flagged", np.count_nonzero(mask))
-    gain = 1 / single.poisson_factor
-    cleaned = single.data * gain
+        numbers = [np.count_nonzero(flagged) for flagged, _ in found]
+        log.info("L.A.Cosmic: %d pixels flagged; in each pass: %s", np.count_nonzero(mask), numbers)
+    # What only the pass of the tails has replaced is as it was.
+    cleaned = single.data * (1 / single.poisson_factor)
     cleaned[mask] = found[-1][1][mask]
     if not options.gain_apply:
-        cleaned *= single.poisson_factor
-        cleaned[~mask] = single.data[~mask]
+        cleaned = np.where(mask, cleaned * single.poisson_factor, single.data)
     return AuxiliaryDetection(mask, cleaned)
 
 
-class _InElectrons:
-    """Padded image in electrons, with what astroscrappy needs besides."""
-
-    def __init__(self, single, options):
-        gain = 1 / single.poisson_factor
-        self._options = options
-        self._shape = single.data.shape
-        _check_size(self._shape, options)
-        read_variance = single.read_variance * gain**2
-        data = single.data * gain
-        # One read noise is a number of astroscrappy's; its own noise is the same with the variance.
-        self._variance = None
-        if read_variance.size > 1:
-            self._variance = self._pad(data + read_variance)
-        self._readnoise = float(np.sqrt(np.median(read_variance)))
-        self._satlevel = options.satlevel * float(np.median(gain))
-        self._data = self._pad(data)
-        self._missing = self._pad(single.missing) if single.missing.any() else None
-        self._kernel = _kernel(options) if options.fsmode == "convolve" else None
-
-    def search(self, sigclip, sigfrac, objlim):
-        """Mask and cleaned image [e-] of one pass."""
-        options = self._options
-        flagged, cleaned = detect_laplacian(
-            self._data,
-            mask=self._missing,
-            variance=self._variance,
-            kernel=self._kernel,
-            options=LaplacianOptions(
-                sigclip=sigclip,
-                sigfrac=sigfrac,
-                objlim=objlim,
-                gain=1.0,
-                readnoise=self._readnoise,
-                satlevel=self._satlevel,
-                niter=int(options.niter),
-                sepmed=bool(options.sepmed),
-                cleantype=options.cleantype,
-                fsmode=options.fsmode,
-                psfbeta=options.psfbeta,
-                psfsize=int(options.psfsize),
-            ),
-        )
-        return self._crop(flagged), self._crop(cleaned)
-
-    def _pad(self, image):
-        return np.pad(image, int(self._options.padwidth), mode="reflect")
-
-    def _crop(self, image):
-        width, (ny, nx) = int(self._options.padwidth), self._shape
-        return image[width : width + ny, width : width + nx]
-
-
-def _check_size(shape, options):
-    width = int(options.padwidth)
-    if min(shape) <= width:
-        raise ValueError(
-            f"the image of {shape} pixels (ny, nx) is too small to be padded by {width}: set "
-            f"padwidth to {min(shape) - 1} or less"
-        )
+def _search_in_electrons(single, options):
+    """Mask and cleaned image [e-] of each pass."""
+    gain = 1 / single.poisson_factor
+    data = single.data * gain
+    width, (ny, nx) = int(options.padwidth), data.shape
+    data, variance, missing = (
+        np.pad(plane, width, mode="reflect")
+        for plane in (data, data + single.read_variance * gain**2, single.missing)
+    )
+    sepmed = bool(options.sepmed)
+    bad = left_out(
+        data,
+        missing=missing,
+        satlevel=options.satlevel * float(np.median(gain)),
+        sepmed=sepmed,
+    )
+    settings = SearchSettings(
+        niter=int(options.niter),
+        sepmed=sepmed,
+        cleantype=options.cleantype,
+        kernel=_kernel(options) if options.fsmode == "convolve" else None,
+    )
+    found = search(data, variance, bad=bad, passes=options.thresholds, settings=settings)
+    inside = np.s_[width : width + ny, width : width + nx]
+    return [(flagged[inside], cleaned[inside]) for flagged, cleaned in found]
 
 
 def _kernel(options):

@@ -69,9 +69,7 @@ class LaplacianOptions:
 SLEW_DARK = LaplacianOptions()
 
 
-def detect_laplacian(
-    image, *, options=SLEW_DARK, mask=None, background=None, variance=None, kernel=None
-):
+def detect_laplacian(image, *, options=SLEW_DARK, mask=None, background=None, variance=None):
     """
     Find cosmic rays with astroscrappy, with one thread.
 
@@ -88,8 +86,6 @@ def detect_laplacian(
         Light that is taken off before the detection [ADU] and counts as noise.
     variance : ndarray of float, shape (ny, nx), optional
         Variance [ADU^2] in place of astroscrappy's own.
-    kernel : ndarray of float32, shape (n, n), optional
-        PSF in place of the one that the options describe, n odd.
 
     Returns
     -------
@@ -126,7 +122,6 @@ def detect_laplacian(
             inmask=mask,
             inbkg=background,
             invar=variance,
-            psfk=kernel,
             **asdict(options),
         )
     return flagged.astype(bool, copy=False), cleaned
