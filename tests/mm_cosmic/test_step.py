@@ -119,7 +119,7 @@ def test_masks_hold_counts_measurements_and_tables(images, tmp_path):
     with fits.open(tmp_path / "night_crmasks.fits") as masks:
         assert [hdu.name for hdu in masks] == [
             *("PRIMARY", "MEDIANCR", "MEANCRT", "CRMASK1", "CRMASK2", "CRMASK3", "MEANCR"),
-            *("FEATURES", "PROBLEMATIC"),
+            *("CODES", "SUSPECT1", "SUSPECT2", "SUSPECT3", "FEATURES", "PROBLEMATIC"),
         ]
         np.testing.assert_array_equal(masks["MEDIANCR"].data, result.mediancr)
         assert masks["CRMASK3"].data.dtype == np.uint8

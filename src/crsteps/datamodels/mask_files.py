@@ -26,7 +26,7 @@ class MaskFile:
     suspect_masks : ndarray of bool, shape (n_exposures, ny, nx), or None
         SUSPECT1..N, which files of numina-crmasks do not have.
     cleaned_median : ndarray of float32 or None
-        AUXCLEAN, the cleaned median.
+        AUXCLEAN, the cleaned median, without a gain that was applied to it.
     replaced : ndarray of int, shape (n, 4)
         RPMEDIAN: X and Y, from 1, of pixels to be replaced by a local median, and their boxes.
     header : astropy.io.fits.Header
@@ -81,7 +81,7 @@ def read_masks(path, n_exposures, shape):
             suspect_masks=np.stack([_mask(path, found, name, shape) for name in suspects])
             if has_suspects
             else None,
-            cleaned_median=_image(path, found["AUXCLEAN"], shape) if "AUXCLEAN" in found else None,
+            cleaned_median=_cleaned_median(path, found, shape),
             replaced=_replaced(found.get("RPMEDIAN")),
             header=hdus[0].header.copy(),
         )
@@ -93,6 +93,14 @@ def _mask(path, found, name, shape):
             f"{path} has no mask {name}: give a crmasks.fits of mm_cosmic or of numina-crmasks."
         )
     return _image(path, found[name], shape) != 0
+
+
+def _cleaned_median(path, found, shape):
+    """Cleaned median; files of numina-crmasks do not tell whether it is in electrons."""
+    if "AUXCLEAN" not in found:
+        return None
+    gain = found["PRIMARY"].header.get("AUXGAIN", 1.0)
+    return _image(path, found["AUXCLEAN"], shape) / np.float32(gain)
 
 
 def _image(path, hdu, shape):

@@ -6,7 +6,9 @@ import numpy as np
 
 from crsteps.mm_cosmic.boundary import detection_boundary
 from crsteps.mm_cosmic.combination import combine
+from crsteps.mm_cosmic.diagnostic_figures import plot_diagnostic, plot_simulated_and_real
 from crsteps.mm_cosmic.feature_figures import FeaturePage, PageImages, PageOptions
+from crsteps.mm_cosmic.feature_tables import BY_MM
 from crsteps.mm_cosmic.figures import plot_mm_diagram
 from crsteps.mm_cosmic.window_figures import draw_rendered
 
@@ -52,6 +54,37 @@ class Figures:
             n_pixels=int(np.count_nonzero(self.result.n_usable >= 2)),
         )
 
+    @cached_property
+    def codes(self):
+        """What flagged the pixels of MEDIANCR; masks that were given do not tell."""
+        if self.result.codes is not None:
+            return self.result.codes
+        return np.where(self.result.mediancr, np.uint8(BY_MM), np.uint8(0))
+
+    @cached_property
+    def combined(self):
+        """Mean, and median with flagged pixels replaced."""
+        found = combine_as_told(self.step, self.search, self.result, ["mean", "mediancr"])
+        return {name: image.data for name, image in found.items()}
+
+    @property
+    def labels(self):
+        """What is written on all diagrams."""
+        return {
+            "noise": self.result.read_variance**0.5,
+            "unit": self.unit,
+            "title": self.title,
+            "n_exposures": self.n_exposures,
+            "cr_coincidences": self.search.options.cr_coincidences,
+        }
+
+    @property
+    def threshold(self):
+        """Least median minus minimum signal of a detection; None where there is no such limit."""
+        if self.result.diagram is None:
+            return None
+        return self.search.diagram.threshold_rnoise * self.result.read_variance**0.5 or None
+
     def draw_diagram(self, target):
         """
         Draw the median-minimum diagram.
@@ -67,27 +100,62 @@ class Figures:
             median=self.result.median,
             mediancr=self.result.mediancr,
             boundary=self.boundary,
-            noise=self.result.read_variance**0.5,
-            unit=self.unit,
-            title=self.title,
-            n_exposures=self.n_exposures,
-            cr_coincidences=self.search.options.cr_coincidences,
+            **self.labels,
+        )
+
+    def draw_limit(self, target):
+        """
+        Draw what the limit of detection was derived from, where that is a simulation.
+
+        Parameters
+        ----------
+        target : path or matplotlib.figure.Figure
+            PNG file to write, or figure to draw into.
+        """
+        if self.result.diagram is None:
+            self.draw_diagram(target)
+            return
+        plot_simulated_and_real(
+            target,
+            lowest=self.result.lowest,
+            median=self.result.median,
+            simulated=self.result.diagram.simulated,
+            boundary=self.boundary,
+            fit=self.result.diagram.boundary,
+            threshold=self.threshold,
+            **self.labels,
+        )
+
+    def draw_diagnostic(self, target):
+        """
+        Draw what was flagged in the diagram and in the image.
+
+        Parameters
+        ----------
+        target : path or matplotlib.figure.Figure
+            PNG file to write, or figure to draw into.
+        """
+        plot_diagnostic(
+            target,
+            lowest=self.result.lowest,
+            median=self.result.median,
+            mean=self.combined["mean"],
+            codes=self.codes,
+            boundary=self.boundary,
+            threshold=self.threshold,
+            **self.labels,
         )
 
     @cached_property
     def pages(self):
         """Images on the pages of features."""
-        result = self.result
-        codes = result.codes
-        if codes is None:
-            codes = np.where(result.mediancr, np.uint8(2), np.uint8(0))
         return PageImages(
             exposures=tuple(self.search.data),
-            exposure_masks=tuple(result.exposure_masks),
-            median=result.median,
-            result=combine_as_told(self.step, self.search, result, ["mediancr"])["mediancr"].data,
-            lowest=result.lowest,
-            codes=codes,
+            exposure_masks=tuple(self.result.exposure_masks),
+            median=self.result.median,
+            result=self.combined["mediancr"],
+            lowest=self.result.lowest,
+            codes=self.codes,
         )
 
     @property
@@ -102,6 +170,7 @@ class Figures:
             noise=self.result.read_variance**0.5,
             cr_coincidences=self.search.options.cr_coincidences,
             boundary=self.boundary,
+            threshold=self.threshold,
         )
 
     @cached_property

@@ -6,13 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from astropy.table import Table
 
+from crsteps.datamodels.mask_files import SUSPECT
 from crsteps.datamodels.naming import set_name, stem
 from crsteps.datamodels.products import write_combined, write_flagged, write_masks
 from crsteps.errors import CrstepsInputError
 from crsteps.framework.output import atomic_path
 from crsteps.framework.provenance import write_record
 from crsteps.framework.saving import output_folder
+from crsteps.mm_cosmic.diagnostics_step import write_diagnostics
 from crsteps.mm_cosmic.features import find_features, problematic_pixels
 from crsteps.mm_cosmic.figures_step import Figures, combine_as_told
 from crsteps.mm_cosmic.report import header_cards
@@ -109,14 +112,16 @@ class Products:
             unit=self.unit,
         )
         if step.save_masks:
-            self._write_masks(result, features)
+            self._write_masks(result, search, features)
         if step.save_table:
-            with self._writing(self.path("mm_features.ecsv")) as path:
+            with self._writing("mm_features.ecsv") as path:
                 features.write(path, format="ascii.ecsv")
         figures = Figures(step, search, result, unit=self.unit, title=self.root)
         if step.save_figure:
-            with self._writing(self.path("mm_diagram.png")) as path:
+            with self._writing("mm_diagram.png") as path:
                 figures.draw_diagram(path)
+        if step.save_diagnostics:
+            write_diagnostics(self._writing, figures)
         if step.save_flagged and any(e.kind == "fits" for e in self.exposures):
             self._write_flagged(result)
         if step.save_combined:
@@ -130,12 +135,13 @@ class Products:
         return {"history": self.step.history() + self.inputs}
 
     @contextmanager
-    def _writing(self, path):
+    def _writing(self, suffix):
+        path = self.path(suffix)
         with atomic_path(path) as aside:
             yield aside
         log.info("Saved %s", path)
 
-    def _write_masks(self, result, features):
+    def _write_masks(self, result, search, features):
         masks = {"MEDIANCR": result.mediancr, "MEANCRT": result.meancrt}
         masks |= {f"CRMASK{i + 1}": mask for i, mask in enumerate(result.exposure_masks)}
         masks["MEANCR"] = result.meancr
@@ -145,14 +151,22 @@ class Products:
         cards = header_cards(result)
         cards["MMNFEAT"] = (len(features), "connected features in MEDIANCR")
         cards["MMNPROB"] = (len(problematic), "pixels without a clean exposure")
+        cards["AUXGAIN"] = (self._auxiliary_gain(search), "factor of AUXCLEAN, e-/ADU if not 1")
         path = write_masks(
             self.path("crmasks.fits"),
             masks,
-            tables={"FEATURES": features, "PROBLEMATIC": problematic},
+            images=_images(result, cards["AUXGAIN"][0]),
+            tables=_replaced(search.user) | {"FEATURES": features, "PROBLEMATIC": problematic},
             history=self.step.history() + self.inputs,
             cards=cards,
         )
         log.info("Saved %s", path)
+
+    def _auxiliary_gain(self, search):
+        """Factor of the cleaned median: it is in electrons where L.A.Cosmic's is wanted so."""
+        if not self.step.la_gain_apply or search.method.auxiliaries[:1] != ("lacosmic",):
+            return 1.0
+        return 1 / float(np.median(search.noise.poisson_factor))
 
     def _write_flagged(self, result):
         for exposure, path, mask in zip(
@@ -192,3 +206,29 @@ class Products:
                         cards=header_cards(result),
                     )
                     log.info("Saved %s", path)
+
+
+def _images(result, gain):
+    """Images beside the masks: what detectors made of the median, codes, and suspect pixels."""
+    images = {}
+    if result.auxiliary is not None:
+        found = result.auxiliary.median
+        cleaned = None if found.cleaned is None else np.float32(gain) * found.cleaned
+        images |= {
+            "AUXCLEAN": cleaned,
+            "AUXERR": found.error,
+            "AUXSIG": found.significance,
+            "AUXPROB": found.probability,
+        }
+    images["CODES"] = result.codes
+    for i, mask in enumerate(result.suspect_masks, start=1):
+        images[f"{SUSPECT}{i}"] = mask.astype(np.uint8)
+    return {name: image for name, image in images.items() if image is not None}
+
+
+def _replaced(user):
+    """Table of the pixels that were replaced by a local median, as numina-crmasks writes it."""
+    if user is None or not len(user.replaced):
+        return {}
+    columns = user.replaced + np.array([1, 1, 0, 0])
+    return {"RPMEDIAN": Table(columns, names=("X_pixel", "Y_pixel", "X_width", "Y_width"))}

@@ -77,7 +77,7 @@ class MMCosmicStep(CrStep):
 
     def _discuss(self, session, search, result):
         """Search again as long as the user changes options; ask about features."""
-        while changed := session.revise(search, Figures(self, search, result).draw_diagram):
+        while changed := session.revise(search, Figures(self, search, result).draw_limit):
             search, result = changed, changed.run()
         if self.verify_cr:
             result = session.verify(result, Figures(self, search, result).draw_feature)
