@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crsteps.cosmic_rays.hysteresis import dilate, grow_seeds, large_components
+from crsteps.mm_cosmic.evidence import measure_log_odds
 from crsteps.mm_cosmic.null_model import log_gap_probabilities
 
 # Shares of the false pixels asked for. The second test looks only at pixels where a hit has been
@@ -136,9 +137,26 @@ def make_thresholds(*, n_exposures, n_pixels, false_pixels, cr_coincidences, gro
     return Thresholds(single, pair, handicap, float(np.log(grow_probability)))
 
 
-def detect_hits(candidates, *, shape, thresholds, false_pixels, relative_variance, prior):
+def detect_hits(
+    candidates,
+    *,
+    shape,
+    thresholds,
+    false_pixels,
+    relative_variance,
+    prior,
+    detected=None,
+    levels=None,
+    compare=True,
+):
     """
     Flag the exposures that were hit.
+
+    Detectors of single images may have been asked before. What they flag for sure can be
+    `detected`: pixels flagged in any case, from which flags grow. Or it can be evidence, in
+    `levels`: then thresholds are divided by how much more often hit pixels have that level than
+    others, see `crsteps.mm_cosmic.evidence.measure_log_odds`, which leaves the number of false
+    pixels as it is.
 
     Parameters
     ----------
@@ -154,6 +172,12 @@ def detect_hits(candidates, *, shape, thresholds, false_pixels, relative_varianc
         Extra variance in units of the signal squared.
     prior : crsteps.mm_cosmic.null_model.ScenePrior
         Distribution of the scene.
+    detected : ndarray of bool, shape (n_pixels, n_exposures), optional
+        Candidates that are flagged in any case.
+    levels : ndarray of uint8, shape (n_pixels, n_exposures), optional
+        What detectors of single images say about the candidates: any classes, from 0.
+    compare : bool, optional
+        False: pixels are not flagged for their values alone, flags only grow from `detected`.
 
     Returns
     -------
@@ -165,8 +189,12 @@ def detect_hits(candidates, *, shape, thresholds, false_pixels, relative_varianc
         Smallest log probability of the pixel's exposures; 0 where none was tested.
     """
     tester = _Tester(candidates, shape, thresholds, relative_variance, prior)
+    tester.detected, tester.compare = detected, compare
     tester.test_everywhere()
     hits = tester.masks()
+    if levels is not None:
+        tester.weigh(levels, measure_log_odds(levels, hits, candidates, tester.log_probability))
+        hits = tester.masks()
     for _ in range(candidates.values.shape[1] - 2):
         if not tester.test_beside_hits(hits, false_pixels * _SHARE_ON_TRACKS):
             break
@@ -188,6 +216,14 @@ class _Tester:
         self.thresholds = thresholds
         self.relative_variance = relative_variance
         self.prior = prior
+        self.detected, self.compare = None, True
+        self.log_odds = None
+        self.tested = []
+        self._forget()
+
+    def _forget(self):
+        """Start without any evidence."""
+        candidates = self.candidates
         self.log_probability = np.zeros(candidates.values.shape, dtype=np.float32)
         self.seeds = np.zeros(candidates.values.shape, dtype=bool)
         self.in_pairs = np.zeros(candidates.values.shape, dtype=bool)
@@ -225,8 +261,18 @@ class _Tester:
         """Judge all candidates with all their exposures."""
         usable = np.isfinite(self.candidates.values)
         for n, rows, group in self._groups(usable, np.arange(len(usable))):
-            order, gaps = self._gaps(rows, group)
+            self.tested.append((n, rows, *self._gaps(rows, group)))
+        self._judge()
+
+    def _judge(self):
+        for n, rows, order, gaps in self.tested:
             self._record(rows, order, gaps, self.thresholds.single[n], self.thresholds.pair[n])
+
+    def weigh(self, levels, log_odds):
+        """Judge all candidates again, with the evidence of detectors of single images."""
+        self.log_odds = log_odds[:, levels]
+        self._forget()
+        self._judge()
 
     def test_beside_hits(self, masks, false_pixels):
         """Judge the other exposures of pixels with hits; say whether there were any to judge."""
@@ -235,6 +281,7 @@ class _Tester:
         rows = np.flatnonzero(flagged.any(axis=1) & (usable.sum(axis=1) >= 2))
         if rows.size == 0:
             return False
+        self.tested = []  # not needed any more
         for n, members, group in self._groups(usable[rows], rows):
             order, gaps = self._gaps(members, group)
             single = np.full(n - 1, np.log(false_pixels / rows.size))
@@ -259,12 +306,15 @@ class _Tester:
         the others would never be judged.
         """
         n = gaps.shape[1] + 1
-        sure = gaps < single
+        alone, gaps = self._weighted(rows, order, gaps)
+        if second:  # on a track the evidence is that of a pixel on a track
+            alone = gaps
+        sure = alone < single
         upper = gaps[:, -1] < self.thresholds.grow
         upper &= sure[:, -1] | ~sure[:, :-1].any(axis=1)
         handicapped = gaps + self.thresholds.handicap[n]
         best = np.where(upper, n - 2, np.argmin(handicapped, axis=1))
-        evidence = gaps[np.arange(len(gaps)), best]
+        evidence = alone[np.arange(len(gaps)), best]
         # The best of several lower gaps is small by chance more often than one alone.
         tried = np.where(best < n - 2, np.log(max(n - 2, 1)), 0).astype(np.float32)
         growth = handicapped[np.arange(len(gaps)), best] + tried
@@ -278,13 +328,34 @@ class _Tester:
             self.seeds[members, exposures] |= evidence[above] < single[best[above]]
             self.in_pairs[members, exposures] |= evidence[above] < pair[best[above]]
 
+    def _weighted(self, rows, order, gaps):
+        """
+        Subtract the evidence of detectors: for pixels on their own, and beside hits.
+
+        It is the mean over the exposures above the gap. Whatever a detector takes for a cosmic ray
+        in one exposure, it may take in all of them: the sum would count that several times.
+        """
+        if self.log_odds is None:
+            return gaps, gaps
+        n_above = np.arange(gaps.shape[1], 0, -1, dtype=np.float32)
+        weighted = []
+        for log_odds in self.log_odds:
+            sorted_odds = np.take_along_axis(log_odds[rows], order, axis=1)
+            total = np.cumsum(sorted_odds[:, :0:-1], axis=1)[:, ::-1]
+            weighted.append(gaps - total / n_above)
+        return weighted
+
     def masks(self):
         """Hysteresis in every exposure, looser where more neighbours are flagged."""
         n_exposures = self.candidates.values.shape[1]
         result = np.zeros((n_exposures, *self.shape), dtype=bool)
         for i in range(n_exposures):
-            seeds = large_components(self._plane(self.in_pairs[:, i]), minimum_size=2)
-            seeds |= self._plane(self.seeds[:, i])
+            seeds = np.zeros(self.shape, dtype=bool)
+            if self.compare:
+                seeds |= large_components(self._plane(self.in_pairs[:, i]), minimum_size=2)
+                seeds |= self._plane(self.seeds[:, i])
+            if self.detected is not None:
+                seeds |= self._plane(self.detected[:, i])
             growable = self._plane(self.log_probability[:, i] < self.thresholds.grow)
             result[i] = grow_seeds(seeds, growable)
             self._fill_beside_tracks(result[i], self.log_probability[:, i], self.second[:, i])

@@ -1,47 +1,22 @@
 """Masks of the pixels that cosmic rays hit in each of several equal exposures, and in most."""
 
 from dataclasses import dataclass
-from itertools import combinations
 from numbers import Integral
 
 import numpy as np
 
 from crsteps.cosmic_rays.hysteresis import dilate
-from crsteps.mm_cosmic import scene as scenes
-from crsteps.mm_cosmic.blocks import BLOCK_BYTES, ExposureReader, block_slices
-from crsteps.mm_cosmic.detection import Candidates, detect_hits, make_thresholds
-from crsteps.mm_cosmic.equivalence import EquivalenceModel, align_block
+from crsteps.mm_cosmic.blocks import BLOCK_BYTES, ExposureReader
+from crsteps.mm_cosmic.detection import detect_hits, make_thresholds
+from crsteps.mm_cosmic.equivalence import EquivalenceModel
+from crsteps.mm_cosmic.examination import examine
 from crsteps.mm_cosmic.last_exposure import flag_last_exposures
-from crsteps.mm_cosmic.measurement import measure_equivalence, measurement_bands
-from crsteps.mm_cosmic.null_model import ScenePrior, estimate_scene_prior
+from crsteps.mm_cosmic.null_model import ScenePrior
 
 # Measured over given read noise or gain beyond which the user is warned.
 NOISE_TOLERANCE = 1.25
-# Ranges of n standard normal values that 10 and 15 % of pixels exceed by noise: pixels within are
-# not worth a test, the second ones beside a pixel that exceeds `_TRACK_RANGE` are.
-_RANGE_10_PERCENT = {
-    2: 2.33,
-    3: 2.9,
-    4: 3.24,
-    5: 3.48,
-    6: 3.66,
-    8: 3.93,
-    10: 4.13,
-    12: 4.28,
-    16: 4.52,
-}
-_RANGE_15_PERCENT = {
-    2: 2.04,
-    3: 2.63,
-    4: 2.98,
-    5: 3.23,
-    6: 3.42,
-    8: 3.7,
-    10: 3.9,
-    12: 4.07,
-    16: 4.31,
-}
-_TRACK_RANGE = 5.0
+# Values of `MMCosmicResult.codes`.
+BY_DILATION, BY_COMPARISON, BY_DETECTOR, BY_BOTH = map(np.uint8, (1, 2, 3, 4))
 
 
 @dataclass(frozen=True)
@@ -185,33 +160,54 @@ def find_cosmic_rays(exposures, *, noise, missing=None, options=None):
         usable exposures.
     """
     options = options or MMCosmicOptions()
+    reader = checked_reader(exposures, noise, missing, options)
+    examination = examine(reader, options)
+    hits, suspects, log_probability = detect(examination, options)
+    masks = assemble_masks(hits, suspects, examination, options)
+    return make_result(examination, masks, log_probability, options)
+
+
+def checked_reader(exposures, noise, missing, options):
+    """
+    Refuse exposures and options that cannot be worked with.
+
+    Parameters
+    ----------
+    exposures, noise, missing, options
+        As for `find_cosmic_rays`.
+
+    Returns
+    -------
+    crsteps.mm_cosmic.blocks.ExposureReader
+    """
     reader = ExposureReader(exposures, noise, missing)
     reader.check()
     _check_options(options, len(reader))
-    bands = [reader.block(rows) for rows in measurement_bands(*reader.shape)]
-    model = measure_equivalence(bands, adapt=options.equivalence == "auto")
-    prior, typical = _learn_scene(bands, model)
-    del bands
-    candidates, lowest, median, n_usable = _examine_blocks(reader, model, options)
-    hits, suspects, log_probability = _detect(candidates, lowest, n_usable, model, prior, options)
-    del candidates
-    return MMCosmicResult(
-        **_assemble_masks(hits, suspects, n_usable, model, options),
-        log_probability=log_probability,
-        lowest=lowest,
-        median=median,
-        n_usable=n_usable,
-        equivalence=model,
-        prior=prior,
-        read_variance=typical[0],
-        poisson_factor=typical[1],
-        expected_false=options.false_pixels,
-        warnings=_warnings(model, n_usable),
-    )
+    return reader
 
 
-def _detect(candidates, lowest, n_usable, model, prior, options):
-    """Masks of the exposures, from their values and then from the neighbourhood."""
+def detect(examination, options, *, detected=None, levels=None, compare=True):
+    """
+    Find the hits, from the values of the pixels and then from the neighbourhood.
+
+    Parameters
+    ----------
+    examination : crsteps.mm_cosmic.examination.Examination
+        The exposures and what they tell.
+    options : MMCosmicOptions
+        Options.
+    detected, levels, compare
+        As for `crsteps.mm_cosmic.detection.detect_hits`, but as images of the usable exposures.
+
+    Returns
+    -------
+    hits, suspects : ndarray of bool, shape (n_usable_exposures, ny, nx)
+        Pixels that are hit, and others beside them that probably are.
+    log_probability : ndarray of float32, shape (ny, nx)
+        Smallest log null probability; 0 where none was tested.
+    """
+    model, n_usable = examination.model, examination.n_usable
+    candidates = examination.candidates
     thresholds = make_thresholds(
         n_exposures=int(model.usable.sum()),
         n_pixels=max(int(np.count_nonzero(n_usable >= 2)), 1),
@@ -225,32 +221,114 @@ def _detect(candidates, lowest, n_usable, model, prior, options):
         thresholds=thresholds,
         false_pixels=options.false_pixels,
         relative_variance=model.relative_variance,
-        prior=prior,
+        prior=examination.prior,
+        detected=_at(candidates, detected),
+        levels=_at(candidates, levels),
+        compare=compare,
     )
     # The mean of the lowest exposures is clean for sure where fewer than the others are hit.
-    clean = np.where(hits.sum(axis=0) < options.cr_coincidences, lowest, np.float32(np.nan))
+    few = hits.sum(axis=0) < options.cr_coincidences
+    clean = np.where(few, examination.lowest, np.float32(np.nan))
     flag_last_exposures(hits, candidates, clean, extra_relative=model.relative_variance)
     return hits, suspects & ~hits, log_probability
 
 
-def _assemble_masks(hits, suspects, n_usable, model, options):
-    """Dilate, and derive the masks of the combinations from those of the exposures."""
-    needed = np.clip(n_usable.astype(np.int16) - 1, 1, options.cr_coincidences)
-    n_hit = hits.sum(axis=0, dtype=np.uint8)
-    mediancr = dilate(dilate(n_hit >= needed, options.mm_dilation), options.dilation)
-    exposure_masks = np.zeros((model.usable.size, *n_usable.shape), dtype=bool)
+def _at(candidates, images):
+    """Values of images at the candidates: (n_pixels, n_images)."""
+    return None if images is None else images.reshape(len(images), -1)[:, candidates.index].T
+
+
+def assemble_masks(hits, suspects, examination, options):
+    """
+    Dilate, and derive the masks of the combinations from those of the exposures.
+
+    Parameters
+    ----------
+    hits, suspects : ndarray of bool, shape (n_usable_exposures, ny, nx)
+        Output of `detect`.
+    examination : crsteps.mm_cosmic.examination.Examination
+        The exposures and what they tell.
+    options : MMCosmicOptions
+        Options.
+
+    Returns
+    -------
+    dict
+        The masks of `MMCosmicResult` by their names.
+    """
+    usable, n_usable = examination.model.usable, examination.n_usable
+    in_median = hits.sum(axis=0, dtype=np.uint8) >= needed_hits(n_usable, options)
+    mediancr = dilate(dilate(in_median, options.mm_dilation), options.dilation)
+    exposure_masks = np.zeros((usable.size, *n_usable.shape), dtype=bool)
     suspect_masks = np.zeros_like(exposure_masks)
     steps = options.mm_dilation + options.dilation
-    for i, hit, suspect in zip(np.flatnonzero(model.usable), hits, suspects, strict=True):
+    for i, hit, suspect in zip(np.flatnonzero(usable), hits, suspects, strict=True):
         exposure_masks[i] = dilate(hit, steps)
         suspect_masks[i] = suspect & ~exposure_masks[i]
+    codes = np.where(in_median, BY_COMPARISON, np.where(mediancr, BY_DILATION, np.uint8(0)))
     return {
         "exposure_masks": exposure_masks,
         "suspect_masks": suspect_masks,
         "mediancr": mediancr,
         "meancrt": exposure_masks.any(axis=0) | mediancr,
         "meancr": suspect_masks.any(axis=0),
+        "codes": codes,
     }
+
+
+def needed_hits(n_usable, options):
+    """
+    Give the number of hits from which a pixel belongs to the mask of the median.
+
+    Parameters
+    ----------
+    n_usable : ndarray of uint8
+        Number of usable exposures.
+    options : MMCosmicOptions
+        Options.
+
+    Returns
+    -------
+    ndarray of int16
+    """
+    return np.clip(n_usable.astype(np.int16) - 1, 1, options.cr_coincidences)
+
+
+def make_result(examination, masks, log_probability, options, **others):
+    """
+    Put masks and what they were made from together.
+
+    Parameters
+    ----------
+    examination : crsteps.mm_cosmic.examination.Examination
+        The exposures and what they tell.
+    masks : dict
+        Masks by their names.
+    log_probability : ndarray of float32, shape (ny, nx)
+        Smallest log null probability.
+    options : MMCosmicOptions
+        Options.
+    **others
+        Further attributes.
+
+    Returns
+    -------
+    MMCosmicResult
+    """
+    return MMCosmicResult(
+        **masks,
+        log_probability=log_probability,
+        lowest=examination.lowest,
+        median=examination.median,
+        n_usable=examination.n_usable,
+        equivalence=examination.model,
+        prior=examination.prior,
+        read_variance=examination.read_variance,
+        poisson_factor=examination.poisson_factor,
+        expected_false=options.false_pixels,
+        warnings=_warnings(examination.model, examination.n_usable),
+        **others,
+    )
 
 
 def _warnings(model, n_usable):
@@ -296,110 +374,3 @@ def _check_options(options, n_exposures):
         )
     if options.equivalence not in ("auto", "none"):
         raise ValueError(f"equivalence must be 'auto' or 'none', got {options.equivalence!r}")
-
-
-def _learn_scene(bands, model):
-    """Distribution of the scene and typical noise, from pixels with equally many exposures."""
-    lowest, counts, read, poisson = [], [], [], []
-    for stack, noise in bands:
-        aligned = align_block(stack, noise, model)
-        lowest.append(aligned.planes[0].ravel())
-        counts.append(scenes.count_usable(aligned.planes).ravel())
-        read.append(np.median(aligned.noise.read_variance))
-        poisson.append(np.median(aligned.noise.poisson_factor))
-    lowest, counts = np.concatenate(lowest), np.concatenate(counts)
-    # Usually all exposures; where they overlap in part only, it may be that no pixel has all.
-    n_exposures = int(np.argmax(np.bincount(counts, minlength=3)[2:])) + 2
-    typical = float(np.median(read)), float(np.median(poisson))
-    prior = estimate_scene_prior(
-        lowest[counts == n_exposures],
-        n_exposures=n_exposures,
-        read_variance=typical[0],
-        poisson_factor=typical[1],
-        relative_variance=model.relative_variance,
-    )
-    return prior, typical
-
-
-def _examine_blocks(reader, model, options):
-    """Go through the image by blocks: collect candidates, lowest and median images."""
-    lowest, median = (np.empty(reader.shape, dtype=np.float32) for _ in range(2))
-    n_usable = np.empty(reader.shape, dtype=np.uint8)
-    found = []
-    for rows, around, inner in block_slices(
-        reader, model.halo, options.block_rows, options.block_bytes
-    ):
-        aligned = align_block(*reader.block(around), model)
-        count = scenes.count_usable(aligned.planes)
-        n_usable[rows] = count[inner]
-        median[rows] = scenes.median_of_sorted(aligned.planes, count)[inner]
-        lowest[rows] = _lowest_mean(aligned.planes, count, options.cr_coincidences)[inner]
-        found.append(_candidates(aligned, inner, rows.start * reader.shape[1], model))
-    return _join(found), lowest, median, n_usable
-
-
-def _lowest_mean(planes, n_usable, cr_coincidences):
-    """Mean of the exposures left when the highest ``cr_coincidences`` are taken off."""
-    n_left = np.maximum(n_usable.astype(int) - cr_coincidences, 1)
-    total = planes[0].copy()
-    for rank in range(1, len(planes) - cr_coincidences):
-        total += np.where(rank < n_left, planes[rank], 0)
-    return np.where(n_usable > 0, total / n_left, np.float32(np.nan))
-
-
-def _candidates(aligned, inner, first_index, model):
-    """Pixels of the inner rows of a block whose range exceeds what noise does every day."""
-    extra = np.broadcast_to(aligned.extra_variance, aligned.scene.shape)
-    excess = _largest_difference(
-        aligned, extra + np.float32(model.relative_variance) * aligned.scene**2
-    )
-    tested, beside = (
-        np.float32(np.interp(len(aligned.stack), list(table), list(table.values())) ** 2)
-        for table in (_RANGE_10_PERCENT, _RANGE_15_PERCENT)
-    )
-    on_track = excess > max(_TRACK_RANGE**2, tested)
-    wide = (excess > tested) | ((excess > beside) & dilate(on_track, 1))
-    y, x = np.nonzero(wide[inner])
-    pixels = y + inner.start, x
-    return Candidates(
-        index=(y * wide.shape[1] + x + first_index).astype(np.int64),
-        values=aligned.stack[:, *pixels].T,
-        read_variance=_at_pixels(aligned.noise.read_variance, *pixels),
-        poisson_factor=_at_pixels(aligned.noise.poisson_factor, *pixels),
-        extra_variance=extra[pixels],
-    )
-
-
-def _largest_difference(aligned, extra):
-    """Largest squared difference of two exposures over their mean variance; 0 without two."""
-    variance = aligned.noise.variance(aligned.scene) + extra
-    if len(variance) == 1:
-        highest = aligned.planes[-1]
-        for plane in aligned.planes[-2::-1]:
-            highest = np.where(np.isfinite(highest), highest, plane)
-        with np.errstate(invalid="ignore"):  # infinity minus infinity: no usable exposure
-            return np.nan_to_num((highest - aligned.planes[0]) ** 2 / variance[0])
-    largest = np.zeros_like(aligned.scene)
-    for i, j in combinations(range(len(variance)), 2):
-        difference = aligned.stack[i] - aligned.stack[j]
-        excess = 2 * difference**2 / (variance[i] + variance[j])
-        largest = np.fmax(largest, excess)
-    return largest
-
-
-def _at_pixels(values, y, x):
-    """Pick pixels of a stack that may be constant along any axis: (n_pixels, n)."""
-    y, x = (
-        np.zeros_like(place) if size == 1 else place
-        for place, size in zip((y, x), values.shape[1:], strict=True)
-    )
-    return values[:, y, x].T.astype(np.float32)
-
-
-def _join(found):
-    return Candidates(
-        *(
-            np.concatenate([getattr(part, name) for part in found])
-            for name in Candidates.__dataclass_fields__
-        )
-    )
