@@ -31,12 +31,15 @@ class DiagramCounts:
         Edges of the bins, data units.
     scale : float
         Half-width of the linear part of the axes, data units.
+    n_simulations : float
+        Number of images whose pixels were counted.
     """
 
     counts: np.ndarray
     x_edges: np.ndarray
     y_edges: np.ndarray
     scale: float
+    n_simulations: float = 1.0
 
 
 def diagram_pixels(lowest, median, scale=None):
@@ -243,3 +246,84 @@ def legend_above(axes, *, columns=2):
             borderaxespad=0.3,
             handletextpad=0.4,
         )
+
+
+def light_grey():
+    """
+    Give greys without the darkest, on which symbols of every colour stand out.
+
+    Returns
+    -------
+    matplotlib.colors.Colormap
+    """
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap(colormaps["Greys"](np.linspace(0.12, 0.62, 128)))
+
+
+def draw_symbols(axes, x=(), y=(), codes=(), *, larger=0.0):
+    """
+    Draw pixels with symbols for their detection codes.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Where to draw.
+    x, y : array-like, shape (n,), optional
+        Coordinates of the pixels.
+    codes : array-like of int, shape (n,), optional
+        Their detection codes.
+    larger : float, optional
+        Added to the size of the symbols [points].
+
+    Returns
+    -------
+    dict of int to matplotlib.lines.Line2D
+        The symbols of each code, also of those without a pixel.
+    """
+    x, y, codes = np.asarray(x), np.asarray(y), np.asarray(codes)
+    return {
+        code: axes.plot(
+            x[codes == code],
+            y[codes == code],
+            linestyle="none",
+            marker=marker,
+            markersize=size + larger,
+            markerfacecolor="none",
+            markeredgecolor=colour,
+            markeredgewidth=1.0 + larger / 3,
+            label=words,
+        )[0]
+        for code, (colour, marker, size, words) in sorted(CODE_STYLES.items(), reverse=True)
+    }
+
+
+def far_apart(places, order, size, most):
+    """
+    Choose points whose names do not cover each other, the foremost first.
+
+    Parameters
+    ----------
+    places : ndarray, shape (n, 2)
+        Points [pixels of the figure]; those that are not finite are left out.
+    order : ndarray, shape (n,)
+        Greater for what comes first.
+    size : tuple of float
+        Width and height of a name [pixels of the figure].
+    most : int
+        Most points to choose.
+
+    Returns
+    -------
+    list of int
+        Their indices.
+    """
+    chosen = []
+    for i in np.argsort(-order, kind="stable"):
+        if len(chosen) == most:
+            break
+        distance = np.abs(places[chosen] - places[i])
+        if np.isfinite(places[i]).all() and np.all((distance > size).any(axis=1)):
+            chosen.append(int(i))
+    return chosen
