@@ -31,8 +31,8 @@ class SimulatedDiagram:
     ----------
     counts : ndarray of int64, shape (ny_bins, nx_bins)
         Simulated pixels in each bin, summed over all simulations: rows are bins of median minus
-        minimum, columns are bins of the minimum. Pixels beyond the horizontal axis are counted
-        in its first and last column.
+        minimum, columns are bins of the minimum. Simulated pixels below the lowest or beyond the
+        highest minimum of the exposures are not counted.
     x_edges, y_edges : ndarray, shapes (nx_bins + 1,), (ny_bins + 1,)
         Edges of the bins, image units.
     above : ndarray of int64, shape (nx_bins,)
@@ -363,5 +363,8 @@ def _count(counts, planes, used, axes, cr_coincidences):
             lowest = lowest + plane
         lowest = lowest / np.float32(n - cr_coincidences)
         middle = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+        inside = (lowest >= axes.x.edges[0]) & (lowest <= axes.x.edges[-1])
         place = axes.y.bins(middle - lowest) * axes.x.n_bins + axes.x.bins(lowest)
+        if not inside.all():
+            place = place[inside]
         counts += np.bincount(place, minlength=counts.size).reshape(counts.shape)
