@@ -139,7 +139,7 @@ def detect_pycosmic(image, *, read_variance, poisson_factor, missing=None, optio
         noise_reach=(options.replace_box_y // 2, options.replace_box_x // 2),
         kernel=gaussian_kernel(options.fwhm_gauss_y / _FWHM, options.fwhm_gauss_x / _FWHM),
     )
-    state, first = _first_look(single, measure, options.thresholds)
+    state, first = _first_look(single, measure, options)
     masks = []
     for found, thresholds in zip(first, options.thresholds, strict=True):
         if masks:
@@ -167,20 +167,24 @@ class _State:
     significance: np.ndarray
 
 
-def _first_look(single, measure, thresholds):
+def _first_look(single, measure, options):
     """State before the first pixel is flagged, and the pixels above the thresholds of each pass."""
+    # Missing pixels are replaced as flagged ones are.
+    image = single.data
+    if single.missing.any():
+        image = _replaced(single, single.missing, ~single.missing, options)
     state = _State(
-        single.data,
+        image,
         measure,
-        work=Mirrored(single.data, measure.reach),
+        work=Mirrored(image, measure.reach),
         good=Mirrored(~single.missing, measure.reach),
         edges=Mirrored(np.zeros_like(single.data), measure.reach),
         significance=np.empty_like(single.data),
     )
-    found = [np.empty(single.data.shape, dtype=bool) for _ in thresholds]
+    found = [np.empty(image.shape, dtype=bool) for _ in options.thresholds]
     for rows, significance, contrast in measure.scan(state.work, state.good, edges=state.edges):
         state.significance[rows] = significance
-        for mask, (sigma_det, rlim) in zip(found, thresholds, strict=True):
+        for mask, (sigma_det, rlim) in zip(found, options.thresholds, strict=True):
             mask[rows] = (significance > sigma_det) & (contrast > rlim) & state.good.inside[rows]
     return state, found
 
@@ -251,7 +255,7 @@ def _replacement_reach(options):
 
 
 def _replaced(single, mask, good, options):
-    """Image with flagged and missing pixels replaced."""
+    """Image with flagged and missing pixels replaced, a new one."""
     cleaned = single.data.copy()
     pixels = np.flatnonzero(mask | single.missing)
     cleaned.ravel()[pixels] = median_around(
