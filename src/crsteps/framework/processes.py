@@ -32,8 +32,8 @@ _SERVE = (
     "import sys; sys.path[:] = {path!r}; "
     "from crsteps.framework.processes import serve; serve({module!r})"
 )
-# Results that may wait for an earlier one that takes longer.
-_AHEAD = 1
+# Tasks for each process that are begun, waiting, or done before an earlier one that takes longer.
+_AHEAD = 2
 
 
 def map_in_processes(function, tasks, *, jobs, describe=str, helpers=None):
@@ -57,8 +57,8 @@ def map_in_processes(function, tasks, *, jobs, describe=str, helpers=None):
     Yields
     ------
     object
-        What the function returns, in the order of the tasks. At most ``jobs + 1`` results are
-        held at a time. When the generator is closed, other processes that it started are ended.
+        What the function returns, in the order of the tasks. At most ``2 * jobs`` results
+        are held at a time. When the generator is closed, other processes that it started are ended.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def map_in_processes(function, tasks, *, jobs, describe=str, helpers=None):
         waiting = deque()
         for task in tasks:
             waiting.append(_Call(task, helpers.submit(function, task, describe(task))))
-            if len(waiting) >= jobs + _AHEAD:
+            if len(waiting) >= _AHEAD * jobs:
                 yield _first_result(waiting, function)
         while waiting:
             yield _first_result(waiting, function)
