@@ -1,11 +1,7 @@
 """Figures of all stages of MMCosmicStep, pages of the features, and tables of their pixels."""
 
-import logging
-
-from crsteps.mm_cosmic.feature_figures import FeaturePage, write_feature_pages, write_pages
+from crsteps.mm_cosmic.feature_figures import write_feature_pages, write_problematic_pages
 from crsteps.mm_cosmic.feature_tables import feature_pixels, problematic_table
-
-log = logging.getLogger(__name__)
 
 
 def write_diagnostics(writing, figures):
@@ -19,28 +15,19 @@ def write_diagnostics(writing, figures):
     figures : crsteps.mm_cosmic.figures_step.Figures
         Figures of the result.
     """
-    if figures.result.diagram is not None:
-        with writing("diagnostic_histogram2d.png") as path:
-            figures.draw_limit(path)
-    with writing("diagnostic_mediancr.png") as path:
-        figures.draw_diagnostic(path)
-    _write_measured(writing, figures.search)
+    search = figures.search
+    drawings = {
+        "diagnostic_histogram2d.png": (figures.draw_limit, figures.result.diagram),
+        "diagnostic_mediancr.png": (figures.draw_diagnostic, figures.result),
+        "flux_factors.png": (figures.draw_flux_factors, search.measured_flux),
+        "xyoffsets.png": (figures.draw_offsets, search.measured_offsets),
+    }
+    for name, (draw, subject) in drawings.items():
+        if subject is not None:
+            with writing(name) as path:
+                draw(path)
     _write_features(writing, figures)
     _write_problematic(writing, figures)
-
-
-def _write_measured(writing, search):
-    """How flux factors and offsets were measured."""
-    from crsteps.mm_cosmic.diagnostic_figures import plot_flux_factors, plot_offsets
-
-    if search.measured_flux is not None:
-        for number in range(1, len(search.data) + 1):
-            with writing(f"flux_factor_{number}.png") as path:
-                plot_flux_factors(path, search.measured_flux, number)
-    if search.measured_offsets is not None:
-        for number in range(1, len(search.data) + 1):
-            with writing(f"xyoffset_crosscorr_{number}.png") as path:
-                plot_offsets(path, search.measured_offsets, number)
 
 
 def _write_features(writing, figures):
@@ -69,13 +56,6 @@ def _write_problematic(writing, figures):
         return
     with writing("problematic_pixels.csv") as path:
         table.write(path, format="ascii.csv")
-    shown = table[table["CR_number"] <= figures.page_options.maxplots]
-    if len(shown):
+    if figures.page_options.maxplots:
         with writing("problematic_pixels.pdf") as path:
-            write_pages(
-                path,
-                FeaturePage(figures.pages, figures.page_options),
-                shown,
-                n_features=int(max(table["CR_number"])),
-                heading="no exposure is clean",
-            )
+            write_problematic_pages(path, figures.pages, table, options=figures.page_options)

@@ -4,10 +4,13 @@ from functools import cached_property
 
 import numpy as np
 
+from crsteps.detector.regions import parse_regions
 from crsteps.mm_cosmic.boundary import detection_boundary
 from crsteps.mm_cosmic.combination import combine
 from crsteps.mm_cosmic.diagnostic_figures import plot_diagnostic, plot_simulated_and_real
-from crsteps.mm_cosmic.feature_figures import FeaturePage, PageImages, PageOptions
+from crsteps.mm_cosmic.exposure_figures import plot_flux_factors, plot_offsets
+from crsteps.mm_cosmic.feature_figures import PageImages, PageOptions
+from crsteps.mm_cosmic.feature_page_figures import FeaturePage
 from crsteps.mm_cosmic.feature_tables import BY_MM
 from crsteps.mm_cosmic.figures import plot_mm_diagram
 from crsteps.mm_cosmic.window_figures import draw_rendered
@@ -144,6 +147,35 @@ class Figures:
             boundary=self.boundary,
             threshold=self.threshold,
             **self.labels,
+        )
+
+    def draw_flux_factors(self, target):
+        """
+        Draw how flux factors were measured.
+
+        Parameters
+        ----------
+        target : path or matplotlib.figure.Figure
+            PNG file to write, or figure to draw into.
+        """
+        plot_flux_factors(target, self.search.measured_flux, unit=self.unit, title=self.title)
+
+    def draw_offsets(self, target):
+        """
+        Draw how offsets were measured.
+
+        Parameters
+        ----------
+        target : path or matplotlib.figure.Figure
+            PNG file to write, or figure to draw into.
+        """
+        (region,) = parse_regions(self.step.mm_crosscorr_region)
+        plot_offsets(
+            target,
+            self.search.measured_offsets,
+            origin=(region.x_min, region.y_min),
+            unit=self.unit,
+            title=self.title,
         )
 
     @cached_property
