@@ -1,1 +1,1 @@
-"""Cosmic-ray tools on arrays: hysteresis and clusters."""
+"""Cosmic-ray tools on arrays: detectors of single images, hysteresis and clusters."""

@@ -19,6 +19,8 @@ from crsteps.cosmic_rays.median_filters import separable_median, sliding_median
 
 _LEAST_VARIANCE = np.float32(1e-5)
 _LEAST_STRUCTURE = np.float32(0.01)
+_WITHOUT_CORNERS = ndimage.iterate_structure(np.ones((3, 3), dtype=bool), 2)
+_WITHOUT_CORNERS[[0, 0, -1, -1], [0, -1, 0, -1]] = False
 _CLEAN = 2  # half width of the windows from which pixels are replaced
 _AT_ONCE = 2**13  # windows gathered at a time
 
@@ -82,8 +84,8 @@ def search(data, variance, *, bad, passes, settings):
             if not found.any():
                 break
             flagged |= found
-            for image in (work, noise):
-                _clean(image, flagged, bad, settings.cleantype)
+            for image, original in ((work, data), (noise, variance)):
+                _clean(image, flagged, bad, settings.cleantype, original=original)
         results.append((flagged, work))
     return results
 
@@ -111,10 +113,8 @@ def left_out(data, *, missing, satlevel, sepmed):
     bad = dilate(missing, 1)
     saturated = data >= np.float32(satlevel)
     if saturated.any():
-        from astroscrappy.utils import dilate5  # loads OpenMP: only where it is needed
-
         saturated &= _median(data, 7 if sepmed else 5, sepmed) > np.float32(satlevel / 10)
-        bad = bad | dilate5(saturated.astype(np.uint8), 2).astype(bool)
+        bad = bad | ndimage.binary_dilation(saturated, _WITHOUT_CORNERS, iterations=2)
     return bad
 
 
@@ -173,8 +173,12 @@ def _convolve(image, kernel):
         return convolve(np.ascontiguousarray(image), kernel)
 
 
-def _clean(image, flagged, bad, cleantype):
-    """Replace flagged pixels that are not within two pixels of an edge, in place."""
+def _clean(image, flagged, bad, cleantype, *, original):
+    """
+    Replace flagged pixels that are not within two pixels of an edge, in place.
+
+    Without a usable pixel around it a pixel takes the median of the original image.
+    """
     inner = flagged[_CLEAN:-_CLEAN, _CLEAN:-_CLEAN]
     y, x = np.nonzero(inner)
     if y.size == 0:
@@ -192,7 +196,9 @@ def _clean(image, flagged, bad, cleantype):
         values[part] = _replacements(image.ravel()[places], usable, cleantype)
     lonely = np.isnan(values)
     if lonely.any():
-        values[lonely] = np.median(image[~bad])
+        usable = original[~bad]
+        middle = (usable.size - 1) // 2
+        values[lonely] = np.partition(usable, middle)[middle]
     image.ravel()[pixels] = values
 
 
