@@ -66,4 +66,6 @@ def result_from_masks(
     if cleaned_median is not None:
         cleaned = AuxiliaryDetection(mask=mediancr, cleaned=cleaned_median)
         auxiliary = AuxiliaryImages((), cleaned, None, ())
-    return make_result(examination, masks, untested, options, auxiliary=auxiliary)
+    return make_result(
+        examination, masks, untested, options, auxiliary=auxiliary, crmethod="crmasks"
+    )

@@ -24,7 +24,7 @@ def summary(result, names):
     model, n_pixels = result.equivalence, result.mediancr.size
     lines = [
         f"{len(names)} exposures of {' x '.join(map(str, result.mediancr.shape[::-1]))} pixels; "
-        f"{result.expected_false:g} false pixels expected in each mask"
+        f"{result.crmethod}: {_limit(result)}"
     ]
     for i, (name, mask) in enumerate(zip(names, result.exposure_masks, strict=True)):
         lines.append(
@@ -44,6 +44,7 @@ def summary(result, names):
     ]
     if measured:
         lines.append("measured from the differences: " + ", ".join(measured))
+    lines += _told(result)
     lines += [
         f"{name} {_count(mask, n_pixels)}"
         for name, mask in (
@@ -52,6 +53,45 @@ def summary(result, names):
             ("MEANCR", result.meancr),
         )
     ]
+    if result.codes is not None and result.auxiliary is not None:
+        number = np.bincount(result.codes.ravel(), minlength=5)
+        lines.append(
+            f"of MEDIANCR, {number[2]} pixels by comparison alone, {number[3]} by "
+            f"{' and '.join(result.auxiliary.methods)} alone, {number[4]} by both, {number[1]} "
+            "added by dilation or the user"
+        )
+    return lines
+
+
+def _limit(result):
+    """What set the limit of detection."""
+    if result.diagram is not None:
+        simulated = result.diagram.simulated
+        return (
+            f"{result.diagram.boundary.kind} boundary in a diagram of {simulated.n_simulations} "
+            f"simulations of {simulated.n_pixels} pixels"
+        )
+    if _has_null_model(result):
+        return f"{result.expected_false:g} false pixels expected in each mask"
+    return "exposures are not compared"
+
+
+def _has_null_model(result):
+    return result.diagram is None and result.crmethod.startswith("mm")
+
+
+def _told(result):
+    """Flux factors and offsets that were given, or measured before the search."""
+    lines = []
+    if result.flux_factors is not None:
+        factors = ", ".join(f"{factor:.4f}" for factor in result.flux_factors)
+        lines.append(
+            f"flux factors of the exposures {factors}, for the "
+            f"{result.apply_flux_factor_to} exposures"
+        )
+    if result.offsets is not None:
+        pairs = ", ".join(f"({dx:.3f}, {dy:.3f})" for dx, dy in result.offsets)
+        lines.append(f"offsets of the exposures from the median {pairs} pixels")
     return lines
 
 
@@ -72,7 +112,10 @@ def header_cards(result):
     model = result.equivalence
     cards = {
         "MMNEXP": (len(model.flux), "number of exposures"),
-        "MMNFALSE": (result.expected_false, "false pixels expected in each mask"),
+        "MMNFALSE": (
+            result.expected_false if _has_null_model(result) else math.nan,
+            "false pixels expected in each mask",
+        ),
         "MMRELVAR": (model.relative_variance, "extra variance [signal^2]"),
         "MMGXVAR": (model.gradient_variance[0], "extra variance [gradient along x ^2]"),
         "MMGYVAR": (model.gradient_variance[1], "extra variance [gradient along y ^2]"),
@@ -88,7 +131,8 @@ def header_cards(result):
             f"YSHIFT{i + 1}": (model.dy[i], f"shift of exposure {i + 1} along y [pixels]"),
             f"USABLE{i + 1}": (bool(model.usable[i]), f"exposure {i + 1} was used"),
         }
-    return {keyword: _plain(card) for keyword, card in cards.items() if np.isfinite(card[0])}
+    finite = {keyword: _plain(card) for keyword, card in cards.items() if np.isfinite(card[0])}
+    return {"CRMETHOD": (result.crmethod, "what found cosmic rays")} | finite
 
 
 def _plain(card):
