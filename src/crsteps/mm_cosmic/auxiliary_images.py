@@ -6,6 +6,10 @@ from functools import reduce
 import numpy as np
 
 from crsteps.cosmic_rays.auxiliary import AuxiliaryDetection, detect_auxiliary
+from crsteps.detector.noise import ExposureNoise
+from crsteps.mm_cosmic.blocks import ExposureReader
+
+_IMAGES = ("cleaned", "significance", "probability", "error")
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class DetectionTask:
         Names of the detectors.
     options : dict
         Options of each of them by its name.
+    keep : tuple of str
+        Images of the result that are wanted beside the mask.
     """
 
     label: str
@@ -62,6 +68,7 @@ class DetectionTask:
     poisson_factor: np.ndarray | float
     methods: tuple[str, ...]
     options: dict = field(default_factory=dict)
+    keep: tuple[str, ...] = _IMAGES
 
 
 def detect_in_image(task):
@@ -89,14 +96,110 @@ def detect_in_image(task):
         )
         for method in task.methods
     ]
-    return reduce(_join, found)
+    found = reduce(_join, found)
+    return replace(found, **dict.fromkeys(set(_IMAGES) - set(task.keep)))
 
 
 def _join(first, other):
     """Join two detections in one image; the first has the word where both have an image."""
-    mine = {
-        name: getattr(first, name)
-        for name in ("cleaned", "significance", "probability")
-        if getattr(first, name) is not None
-    }
+    mine = {name: getattr(first, name) for name in _IMAGES}
+    mine = {name: image for name, image in mine.items() if image is not None}
     return replace(other, mask=first.mask | other.mask, **mine)
+
+
+def find_in_images(reader, median, *, methods, options=None, mean=None, keep=(), map_tasks=map):
+    """
+    Run detectors of single images on the median, each exposure and perhaps the mean, once each.
+
+    The median and the mean get the noise of one exposure, as numina-crmasks does: what stands out
+    of it stands out of their own noise for sure.
+
+    Parameters
+    ----------
+    reader : crsteps.mm_cosmic.blocks.ExposureReader
+        Exposures.
+    median : ndarray of float32, shape (ny, nx)
+        Their median; NaN is missing.
+    methods : sequence of str
+        Names of the detectors.
+    options : dict, optional
+        Options of each of them by its name. Cleaned images shall be in the units of the image.
+    mean : ndarray of float32, shape (ny, nx), optional
+        Mean of the exposures, if it is to be searched.
+    keep : sequence of str, optional
+        Images wanted of single exposures beside their masks: all those of the median are kept.
+    map_tasks : callable, optional
+        Like `map`: calls a function on tasks, in processes of their own perhaps.
+
+    Returns
+    -------
+    AuxiliaryImages
+    """
+    common = {"methods": tuple(methods), "options": options or {}}
+    tasks = [
+        DetectionTask(label, image, None, *_typical_noise(reader), keep=images, **common)
+        for label, image, images in (("median", median, _IMAGES), ("mean", mean, ()))
+        if image is not None
+    ]
+    tasks += [_task(reader, i, keep=tuple(keep), **common) for i in range(len(reader))]
+    found = list(map_tasks(detect_in_image, tasks))
+    n_first = len(found) - len(reader)
+    return AuxiliaryImages(
+        methods=tuple(methods),
+        median=found[0],
+        mean=found[1] if n_first == 2 else None,
+        exposures=tuple(found[n_first:]),
+    )
+
+
+def detect_in_combination(reader, image, *, methods, options=None):
+    """
+    Run detectors of single images on a combination of exposures.
+
+    Parameters
+    ----------
+    reader, methods, options
+        As for `find_in_images`.
+    image : ndarray of float32, shape (ny, nx)
+        Combined image; NaN is missing.
+
+    Returns
+    -------
+    crsteps.cosmic_rays.auxiliary.AuxiliaryDetection
+        Mask alone.
+    """
+    noise = _typical_noise(reader)
+    return detect_in_image(
+        DetectionTask("combination", image, None, *noise, tuple(methods), options or {}, ())
+    )
+
+
+def _task(reader, i, **others):
+    """Give the task of one exposure."""
+    noise = ExposureNoise(
+        *(
+            values[i : i + 1] if values.shape[0] > 1 else values
+            for values in (reader.noise.read_variance, reader.noise.poisson_factor)
+        )
+    )
+    missing = None if reader.missing is None else [reader.missing[i]]
+    stack, noise = ExposureReader([reader.exposures[i]], noise, missing).block(slice(None))
+    return DetectionTask(
+        f"exposure {i + 1}",
+        stack[0],
+        None,
+        _plain(noise.read_variance),
+        _plain(noise.poisson_factor),
+        **others,
+    )
+
+
+def _typical_noise(reader):
+    """Noise of one exposure: the mean one of all."""
+    values = (reader.noise.read_variance, reader.noise.poisson_factor)
+    return tuple(_plain(np.nanmean(value, axis=0, keepdims=True)) for value in values)
+
+
+def _plain(values):
+    """A number where all pixels share it, else an image."""
+    return float(values[0, 0, 0]) if values.shape[1:] == (1, 1) else values[0]

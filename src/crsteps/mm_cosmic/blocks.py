@@ -42,6 +42,62 @@ def block_slices(reader, halo, block_rows=None, block_bytes=BLOCK_BYTES):
         yield slice(first, last), slice(start, stop), slice(first - start, last - start)
 
 
+class ScaledExposure:
+    """
+    An exposure divided by its flux factor, where it is read.
+
+    Parameters
+    ----------
+    exposure : array-like, shape (ny, nx)
+        Exposure, in memory or mapped.
+    factor : float
+        Flux factor.
+    """
+
+    def __init__(self, exposure, factor):
+        self.exposure = exposure
+        self.factor = np.float32(factor)
+        self.shape = np.shape(exposure)
+
+    def __getitem__(self, rows):
+        return np.asarray(self.exposure[rows], dtype=np.float32) / self.factor
+
+
+def divide_by_flux(exposures, noise, factors):
+    """
+    Bring exposures of different flux to one scale.
+
+    Parameters
+    ----------
+    exposures : sequence of array-like, shape (ny, nx)
+        Exposures.
+    noise : crsteps.detector.noise.ExposureNoise
+        Their noise.
+    factors : array-like, shape (n_exposures,)
+        Flux of each exposure relative to the scene.
+
+    Returns
+    -------
+    exposures : list of ScaledExposure
+        Exposures divided by their factors; they are read by blocks as before.
+    noise : crsteps.detector.noise.ExposureNoise
+        Their noise.
+
+    Raises
+    ------
+    ValueError
+        Not one positive factor for each exposure.
+    """
+    factors = np.asarray(factors, dtype=np.float32)
+    if factors.shape != (len(exposures),) or not np.all((factors > 0) & np.isfinite(factors)):
+        raise ValueError(
+            f"flux factors must be {len(exposures)} positive numbers, got {factors.tolist()}"
+        )
+    scale = factors[:, None, None]
+    noise = ExposureNoise(noise.read_variance / scale**2, noise.poisson_factor / scale)
+    return [ScaledExposure(*pair) for pair in zip(exposures, factors, strict=True)], noise
+
+
 class ExposureReader:
     """
     Blocks of rows of the exposures as float32 stacks with NaN for missing pixels.

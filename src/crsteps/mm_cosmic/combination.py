@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crsteps.mm_cosmic.blocks import ExposureReader, block_slices
+from crsteps.mm_cosmic.blocks import ExposureReader, block_slices, divide_by_flux
 from crsteps.mm_cosmic.equivalence import align_block
 from crsteps.mm_cosmic.last_exposure import fill_from_neighbours
 from crsteps.mm_cosmic.order_statistics import median_variance, minimum_variance
 from crsteps.mm_cosmic.scene import median_of_sorted, sort_exposures
+from crsteps.mm_cosmic.user_pixels import replace_by_local_median
 
 REPLACEMENTS = ("clean_mean", "minimum")
 COMBINATIONS = ("mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2")
@@ -59,6 +60,12 @@ def combine(
     in pixels of MEANCRT; ``meancr`` the mean of the unflagged exposures, weighted with their
     inverse variance; ``meancr2`` the same without the suspect ones in pixels of MEANCR.
 
+    What these put in the place of hit pixels can be chosen. With ``replacement="minimum"`` it is
+    the lowest exposure, as numina-crmasks documents, instead of a mean of unflagged ones: in
+    ``mediancr`` in pixels of MEDIANCR, in ``meancr`` in those that all exposures have flagged, in
+    ``meancr2`` also in those of MEANCR. With `use_auxmedian` it is, in the same pixels, the median
+    image as the first detector of single images has cleaned it.
+
     Parameters
     ----------
     exposures : sequence of array-like, shape (ny, nx)
@@ -73,6 +80,13 @@ def combine(
         Combinations from `COMBINATIONS`.
     block_rows : int, optional
         Rows worked on at once.
+    use_auxmedian : bool, optional
+        Whether hit pixels take the value of the cleaned median.
+    replacement : {"clean_mean", "minimum"}, optional
+        What hit pixels are replaced by otherwise.
+    user : crsteps.mm_cosmic.user_pixels.UserPixels, optional
+        Pixels the user decides about: those to be replaced are, in all combinations, by the median
+        of the pixels around.
 
     Returns
     -------
@@ -81,13 +95,16 @@ def combine(
     Raises
     ------
     ValueError
-        Unknown combination.
+        Unknown combination or replacement, or no cleaned median.
     """
+    _check_replacement(replacement, use_auxmedian, result)
     unknown = sorted(set(names) - set(COMBINATIONS))
     if unknown:
         raise ValueError(
             f"unknown combination {unknown[0]!r}: choose from {', '.join(COMBINATIONS)}"
         )
+    if result.flux_factors is not None and result.apply_flux_factor_to == "original":
+        exposures, noise = divide_by_flux(exposures, noise, result.flux_factors)
     reader = ExposureReader(exposures, noise, missing)
     reader.check()
     combined = {
@@ -99,7 +116,7 @@ def combine(
         for name in names
     }
     for rows, around, inner in block_slices(reader, result.equivalence.halo, block_rows):
-        block = _Block(reader, result, rows, around, inner)
+        block = _Block(reader, result, rows, around, inner, replacement, use_auxmedian)
         for name in names:
             values = getattr(block, name)()
             for target, value in zip(
@@ -108,17 +125,43 @@ def combine(
                 strict=True,
             ):
                 target[rows] = value
-    for name in set(names) & CLEANED_COMBINATIONS:
-        image = combined[name]
-        pixels = (image.n_used == 0) & (result.n_usable > 0)
-        fill_from_neighbours(image.data, image.variance, image.n_used, pixels)
+    for name, image in combined.items():
+        if name in CLEANED_COMBINATIONS:
+            _fill(image, result, keep_values=use_auxmedian)
+        if user is not None and len(user.replaced):
+            images = image.data, image.variance, image.n_used
+            filled = replace_by_local_median(*images, user, flagged=result.meancrt)
+            combined[name] = Combination(*filled)
     return combined
+
+
+def _check_replacement(replacement, use_auxmedian, result):
+    """Refuse a replacement that does not exist or cannot be had."""
+    if replacement not in REPLACEMENTS:
+        raise ValueError(
+            f"unknown replacement {replacement!r}: choose from {', '.join(REPLACEMENTS)}"
+        )
+    if use_auxmedian and (result.auxiliary is None or result.auxiliary.median.cleaned is None):
+        raise ValueError(
+            f"use_auxmedian needs a cleaned median, and crmethod {result.crmethod} makes none: "
+            "choose one with lacosmic, pycosmic or deepcr"
+        )
+
+
+def _fill(image, result, *, keep_values):
+    """Give pixels of which no exposure was used the value of their neighbours, and its variance."""
+    pixels = (image.n_used == 0) & (result.n_usable > 0)
+    values = image.data[pixels]
+    fill_from_neighbours(image.data, image.variance, image.n_used, pixels)
+    if keep_values:  # the cleaned median is made of the neighbours too
+        image.data[pixels] = values
 
 
 class _Block:
     """The combinations of a block of rows: each method returns data, variance and number."""
 
-    def __init__(self, reader, result, rows, around, inner):
+    def __init__(self, reader, result, rows, around, inner, replacement, use_auxmedian):
+        self.replacement = replacement
         model = result.equivalence
         stack, noise = reader.block(around)
         aligned = align_block(stack, noise, model)
@@ -130,6 +173,10 @@ class _Block:
         self.suspect = result.suspect_masks[model.usable][:, rows]
         self.mediancr_mask = result.mediancr[rows]
         self.meancrt_mask = result.meancrt[rows]
+        self.meancr_mask = result.meancr[rows]
+        self.cleaned = None
+        if use_auxmedian:
+            self.cleaned = result.auxiliary.median.cleaned[rows] + to_mean
         scene = aligned.scene[inner]
         extra = np.broadcast_to(aligned.extra_variance, aligned.scene.shape)[inner]
         extra = extra + np.float32(model.relative_variance) * np.maximum(scene, 0) ** 2
@@ -156,25 +203,40 @@ class _Block:
         return self._blank(lowest, self._order_variance(minimum_variance))
 
     def mediancr(self):
-        """Median, with the mean of unflagged exposures where too many are hit."""
+        """Median, replaced where too many exposures are hit."""
         common = self._blank(_nan_median(self.stack), self._order_variance(median_variance))
-        return _replace(common, self.meancr(), self.mediancr_mask)
+        other = self.replaced()
+        return _replace(common, other or self.meancr(), self.mediancr_mask)
 
     def meancrt(self):
         """Mean, with ``mediancr`` where any exposure is hit."""
         return _replace(self._weighted_mean(self.usable), self.mediancr(), self.meancrt_mask)
 
     def meancr(self):
-        """Mean of the unflagged exposures."""
-        return self._weighted_mean(self.usable & ~self.flagged)
+        """Mean of the unflagged exposures, replaced where there is none."""
+        unflagged = self.usable & ~self.flagged
+        mean = self._weighted_mean(unflagged)
+        other = self.replaced()
+        return _replace(mean, other, ~unflagged.any(axis=0)) if other else mean
 
     def meancr2(self):
         """Mean of the exposures that are neither flagged nor suspect."""
-        return _replace(
-            self.meancr(),
-            self._weighted_mean(self.usable & ~self.flagged & ~self.suspect),
-            (self.usable & ~self.flagged & ~self.suspect).any(axis=0),
-        )
+        unsuspected = self.usable & ~self.flagged & ~self.suspect
+        other = self.replaced()
+        if other:
+            return _replace(self.meancr(), other, self.meancr_mask)
+        return _replace(self.meancr(), self._weighted_mean(unsuspected), unsuspected.any(axis=0))
+
+    def replaced(self):
+        """What is to be put in the place of hit pixels; None for a mean of unflagged exposures."""
+        if self.cleaned is not None:
+            # No exposure's value is used: the variance is that of the neighbours, if there are any.
+            return self._blank(self.cleaned, self._spread(), np.zeros_like(self.n_usable))
+        if self.replacement == "minimum":
+            lowest = np.where(self.usable, self.stack, np.inf).min(axis=0)
+            variance = self._order_variance(minimum_variance)
+            return self._blank(lowest, variance, np.minimum(self.n_usable, 1))
+        return None
 
     def _weighted_mean(self, used):
         """Inverse-variance mean of some exposures; the lowest one where there is none."""
@@ -186,12 +248,19 @@ class _Block:
             variance = 1 / total
         none = (n_used == 0) & (self.n_usable > 0)
         if none.any():
-            columns = np.where(self.usable[:, none], self.stack[:, none], np.nan)
-            data[none] = np.nanmin(columns, axis=0)
+            data[none] = np.where(self.usable[:, none], self.stack[:, none], np.inf).min(axis=0)
             # Nothing says how much of the lowest value is charge: the spread of the exposures
             # is the only scale there is.
-            variance[none] = self.variances[:, none].max(axis=0) + np.nanvar(columns, axis=0)
+            variance[none] = self._spread(none)
         return self._blank(data, variance, n_used)
+
+    def _spread(self, pixels=Ellipsis):
+        """Variance of an exposure and between the usable ones; at some pixels, or at all."""
+        usable = self.usable[:, pixels]
+        n_usable = np.maximum(usable.sum(axis=0), 1)
+        values = np.where(usable, self.stack[:, pixels], 0)
+        deviation = np.where(usable, values - values.sum(axis=0) / n_usable, 0)
+        return self.variances[:, pixels].max(axis=0) + (deviation**2).sum(axis=0) / n_usable
 
     def _order_variance(self, factor):
         """Variance of an order statistic of the usable exposures."""

@@ -2,7 +2,15 @@
 
 import numpy as np
 
-from crsteps.cosmic_rays.hysteresis import dilate
+from crsteps.cosmic_rays.hysteresis import dilate, grow_seeds
+from crsteps.mm_cosmic.blocks import block_slices
+from crsteps.mm_cosmic.equivalence import align_block
+
+# A feature of a detector counts if one of its pixels rises above the other exposures by this many
+# times the threshold of all its pixels: noise that a detector takes for a feature rarely does.
+_PEAK = 2.0
+# Probabilities that networks give, in classes.
+_PROBABILITIES = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
 
 # Pixels that count for no evidence at all in each rate: few pixels tell little.
 _PSEUDO_PIXELS = 10.0
@@ -65,3 +73,77 @@ def _log_ratio(of_hits, others):
     expected *= _PSEUDO_PIXELS
     of_hits, others = of_hits + expected, others + expected
     return np.log(of_hits / of_hits.sum()) - np.log(others / others.sum())
+
+
+def evidence_levels(auxiliary):
+    """
+    Put what detectors say about each pixel of each exposure into classes.
+
+    Parameters
+    ----------
+    auxiliary : crsteps.mm_cosmic.auxiliary_images.AuxiliaryImages
+        Masks, and probabilities where there are any.
+
+    Returns
+    -------
+    ndarray of uint8, shape (n_exposures, ny, nx)
+    """
+    return np.array([_levels(found) for found in auxiliary.exposures], dtype=np.uint8)
+
+
+def _levels(found):
+    if found.probability is None:
+        return found.mask.astype(np.uint8)
+    classes = np.digitize(found.probability, _PROBABILITIES).astype(np.uint8)
+    return classes + np.uint8(len(_PROBABILITIES) + 1) * found.mask
+
+
+def rising_detections(examination, auxiliary, options):
+    """
+    Limit what detectors flag to what rises above the other exposures.
+
+    A pixel that a detector flags in an exposure, or in the median of all, counts where the
+    exposure lies above the lowest ones by more than ``options.threshold_rnoise`` standard
+    deviations, in features that somewhere do so by twice as many. Sharp edges of the scene, which
+    detectors take for cosmic rays, are in all exposures. In pixels with one usable exposure alone
+    there is nothing to compare with: there every flag in it counts.
+
+    Parameters
+    ----------
+    examination : crsteps.mm_cosmic.examination.Examination
+        The exposures and what they tell.
+    auxiliary : crsteps.mm_cosmic.auxiliary_images.AuxiliaryImages
+        What the detectors flag.
+    options : crsteps.mm_cosmic.masks.MMCosmicOptions
+        Options.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_usable_exposures, ny, nx)
+    """
+    reader, model = examination.reader, examination.model
+    flagged = np.array(
+        [auxiliary.exposures[i].mask | auxiliary.median.mask for i in np.flatnonzero(model.usable)]
+    )
+    peaks = np.zeros_like(flagged)
+    for rows, around, inner in block_slices(
+        reader, model.halo, options.block_rows, options.block_bytes
+    ):
+        aligned = align_block(*reader.block(around), model)
+        rise = _rise(aligned, examination.lowest[around], model)[:, inner]
+        alone = examination.n_usable[rows] == 1
+        finite = np.isfinite(aligned.stack[:, inner])
+        with np.errstate(invalid="ignore"):
+            above = finite & (alone | (rise > options.threshold_rnoise))
+            peaks[:, rows] = finite & (alone | (rise > _PEAK * options.threshold_rnoise))
+        flagged[:, rows] &= above
+    return np.array(
+        [grow_seeds(mask & peak, mask) for mask, peak in zip(flagged, peaks, strict=True)]
+    )
+
+
+def _rise(aligned, lowest, model):
+    """How far each exposure lies above the lowest ones, in standard deviations."""
+    variance = aligned.noise.variance(lowest) + aligned.extra_variance
+    variance = variance + np.float32(model.relative_variance) * np.maximum(lowest, 0) ** 2
+    return (aligned.stack - lowest) / np.sqrt(variance)

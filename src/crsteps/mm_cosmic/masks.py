@@ -33,6 +33,10 @@ class MMCosmicOptions:
         Expected number of falsely flagged pixels in each mask of an image.
     grow_probability : float
         Pixels connected with a flagged one are flagged below this probability.
+    threshold_rnoise : float
+        What a detector of single images flags counts where an exposure lies above the lowest ones
+        by this many standard deviations. With a simulated diagram: features it flags count if one
+        of their pixels does so by this many times the read noise, as in numina-crmasks.
     mm_dilation : int
         3x3 dilations of each mask after growth.
     dilation : int
@@ -48,6 +52,7 @@ class MMCosmicOptions:
     cr_coincidences: int = 2
     false_pixels: float = 1.0
     grow_probability: float = 0.01
+    threshold_rnoise: float = 3.0
     mm_dilation: int = 0
     dilation: int = 0
     equivalence: str = "auto"
@@ -238,7 +243,7 @@ def _at(candidates, images):
     return None if images is None else images.reshape(len(images), -1)[:, candidates.index].T
 
 
-def assemble_masks(hits, suspects, examination, options):
+def assemble_masks(hits, suspects, examination, options, *, detected=None, compared=None):
     """
     Dilate, and derive the masks of the combinations from those of the exposures.
 
@@ -250,6 +255,9 @@ def assemble_masks(hits, suspects, examination, options):
         The exposures and what they tell.
     options : MMCosmicOptions
         Options.
+    detected, compared : ndarray of bool, shape (n_usable_exposures, ny, nx), optional
+        Pixels that detectors of single images flag, and that the comparison of exposures flags;
+        for the codes. None and all hits when not given.
 
     Returns
     -------
@@ -257,7 +265,8 @@ def assemble_masks(hits, suspects, examination, options):
         The masks of `MMCosmicResult` by their names.
     """
     usable, n_usable = examination.model.usable, examination.n_usable
-    in_median = hits.sum(axis=0, dtype=np.uint8) >= needed_hits(n_usable, options)
+    needed = needed_hits(n_usable, options)
+    in_median = _in_median(hits, needed)
     mediancr = dilate(dilate(in_median, options.mm_dilation), options.dilation)
     exposure_masks = np.zeros((usable.size, *n_usable.shape), dtype=bool)
     suspect_masks = np.zeros_like(exposure_masks)
@@ -265,7 +274,10 @@ def assemble_masks(hits, suspects, examination, options):
     for i, hit, suspect in zip(np.flatnonzero(usable), hits, suspects, strict=True):
         exposure_masks[i] = dilate(hit, steps)
         suspect_masks[i] = suspect & ~exposure_masks[i]
-    codes = np.where(in_median, BY_COMPARISON, np.where(mediancr, BY_DILATION, np.uint8(0)))
+    codes = np.where(mediancr, BY_DILATION, np.uint8(0))
+    by_comparison = in_median if compared is None else _in_median(compared, needed)
+    by_detector = None if detected is None else _in_median(detected, needed)
+    codes[in_median] = codes_of(by_comparison, by_detector)[in_median]
     return {
         "exposure_masks": exposure_masks,
         "suspect_masks": suspect_masks,
@@ -274,6 +286,34 @@ def assemble_masks(hits, suspects, examination, options):
         "meancr": suspect_masks.any(axis=0),
         "codes": codes,
     }
+
+
+def codes_of(by_comparison, by_detector=None):
+    """
+    Tell what flagged each pixel of the mask of the median.
+
+    Parameters
+    ----------
+    by_comparison : ndarray of bool
+        Pixels flagged by the comparison of exposures.
+    by_detector : ndarray of bool, optional
+        Pixels flagged by detectors of single images.
+
+    Returns
+    -------
+    ndarray of uint8
+        See `MMCosmicResult.codes`. What neither flags needs both.
+    """
+    if by_detector is None:
+        by_detector = np.zeros_like(by_comparison)
+    codes = np.full(by_comparison.shape, BY_BOTH)
+    codes[by_comparison & ~by_detector] = BY_COMPARISON
+    codes[by_detector & ~by_comparison] = BY_DETECTOR
+    return codes
+
+
+def _in_median(hits, needed):
+    return hits.sum(axis=0, dtype=np.uint8) >= needed
 
 
 def needed_hits(n_usable, options):
@@ -326,13 +366,27 @@ def make_result(examination, masks, log_probability, options, **others):
         read_variance=examination.read_variance,
         poisson_factor=examination.poisson_factor,
         expected_false=options.false_pixels,
-        warnings=_warnings(examination.model, examination.n_usable),
+        warnings=make_warnings(examination.model, examination.n_usable),
         **others,
     )
 
 
-def _warnings(model, n_usable):
-    """Sentences about the data that the user should read."""
+def make_warnings(model, n_usable):
+    """
+    Tell the user what should be known about the data.
+
+    Parameters
+    ----------
+    model : crsteps.mm_cosmic.equivalence.EquivalenceModel
+        Differences between the exposures.
+    n_usable : ndarray of uint8, shape (ny, nx)
+        Number of usable exposures.
+
+    Returns
+    -------
+    tuple of str
+        Sentences.
+    """
     messages = [
         f"exposure {i + 1} holds no usable data or no light of the scene and is left out"
         for i in np.flatnonzero(~model.usable)
@@ -372,5 +426,7 @@ def _check_options(options, n_exposures):
         raise ValueError(
             f"grow_probability must lie between 0 and 1, got {options.grow_probability}"
         )
+    if not options.threshold_rnoise >= 0:
+        raise ValueError(f"threshold_rnoise must not be negative, got {options.threshold_rnoise}")
     if options.equivalence not in ("auto", "none"):
         raise ValueError(f"equivalence must be 'auto' or 'none', got {options.equivalence!r}")

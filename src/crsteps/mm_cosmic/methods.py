@@ -1,9 +1,24 @@
 """Ways to find cosmic rays in equal exposures: the null model, detectors of single images, both."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-from crsteps.mm_cosmic.masks import find_cosmic_rays
+import numpy as np
+
+from crsteps.mm_cosmic.auxiliary_images import find_in_images
+from crsteps.mm_cosmic.blocks import divide_by_flux
+from crsteps.mm_cosmic.diagram_search import find_with_diagram
+from crsteps.mm_cosmic.evidence import evidence_levels, rising_detections
+from crsteps.mm_cosmic.examination import examine
+from crsteps.mm_cosmic.masks import (
+    BY_DILATION,
+    MMCosmicOptions,
+    assemble_masks,
+    checked_reader,
+    detect,
+    make_result,
+    needed_hits,
+)
 
 AUXILIARIES = ("lacosmic", "pycosmic", "deepcr", "conn")
 MM_ONLY, MM_PREFIX = "mmcosmic", "mm_"
@@ -130,6 +145,125 @@ def find_with_method(
         As `find_cosmic_rays`, or an impossible method.
     """
     method = method or parse_crmethod(MM_ONLY)
-    if method.auxiliaries or not method.uses_mm or diagram or user:
-        raise NotImplementedError(f"crmethod {method.name} is not there yet")
-    return find_cosmic_rays(exposures, noise=noise, missing=missing, options=options)
+    options = options or MMCosmicOptions()
+    _check_choices(auxiliary_combination, apply_flux_factor_to)
+    reader = checked_reader(exposures, noise, missing, options)
+    told = {"flux_factors": None if flux_factors is None else np.asarray(flux_factors, float)}
+    told |= {"apply_flux_factor_to": apply_flux_factor_to, "crmethod": method.name}
+    told["offsets"] = None if offsets is None else np.asarray(offsets, float)
+    detectors = {"methods": method.auxiliaries, "options": auxiliary_options}
+    detectors["map_tasks"] = map_tasks
+    if diagram is not None:
+        result = find_with_diagram(reader, method, options, diagram, detectors, user, told)
+    else:
+        scaled = reader
+        if flux_factors is not None:
+            divided = divide_by_flux(exposures, noise, flux_factors)
+            scaled = checked_reader(*divided, missing, options)
+        odds = auxiliary_combination == "odds"
+        result = _find_by_null_model(scaled, method, options, detectors, told, odds=odds)
+        if flux_factors is not None and apply_flux_factor_to == "simulated":
+            result = _with_flux(result, told["flux_factors"])
+    return result if user is None else apply_user_pixels(result, user, reader, options)
+
+
+def _find_by_null_model(reader, method, options, detectors, told, *, odds):
+    """Compare the exposures by the null model, with the detectors if there are any."""
+    examination = examine(reader, options)
+    if not method.auxiliaries:
+        hits, suspects, log_probability = detect(examination, options)
+        masks = assemble_masks(hits, suspects, examination, options)
+        return make_result(examination, masks, log_probability, options, **told)
+    keep = ("probability",) if odds else ()
+    auxiliary = find_in_images(reader, examination.median, keep=keep, **detectors)
+    detected = rising_detections(examination, auxiliary, options)
+    hits, suspects, log_probability = _detect_with(
+        examination, auxiliary, detected, options, compare=method.uses_mm, odds=odds
+    )
+    compared = hits if method.uses_mm else np.zeros_like(hits)
+    by_detector = detected if method.uses_mm else hits | detected
+    if odds and method.uses_mm:
+        # They were evidence; alone they count where there is nothing to compare with.
+        detected = detected & (examination.n_usable == 1)
+    hits = hits | detected
+    masks = assemble_masks(
+        hits, suspects & ~hits, examination, options, detected=by_detector, compared=compared
+    )
+    return make_result(examination, masks, log_probability, options, auxiliary=auxiliary, **told)
+
+
+def _detect_with(examination, auxiliary, detected, options, *, compare, odds):
+    """Hits by the null model; from the detectors' features alone, or with them as evidence."""
+    if not compare:
+        return detect(examination, options, detected=detected, compare=False)
+    levels = None
+    if odds:
+        levels = evidence_levels(auxiliary)[examination.model.usable]
+    return detect(examination, options, levels=levels)
+
+
+def _with_flux(result, factors):
+    """Result for the exposures as they are, found in those divided by their flux factors."""
+    model = result.equivalence
+    model = replace(model, flux=model.flux * factors, offset=model.offset * factors)
+    return replace(result, equivalence=model)
+
+
+def apply_user_pixels(result, user, reader, options):
+    """
+    Bring masks in line with what the user says.
+
+    Nothing is flagged in what is to be skipped, ignored or replaced. A pixel to be flagged is
+    flagged in MEDIANCR, and in the highest of the exposures, as many as must be hit for that.
+
+    Parameters
+    ----------
+    result : crsteps.mm_cosmic.masks.MMCosmicResult
+        Masks, with all dilations.
+    user : crsteps.mm_cosmic.user_pixels.UserPixels
+        Pixels the user decides about.
+    reader : crsteps.mm_cosmic.blocks.ExposureReader
+        Exposures.
+    options : crsteps.mm_cosmic.masks.MMCosmicOptions
+        Options.
+
+    Returns
+    -------
+    crsteps.mm_cosmic.masks.MMCosmicResult
+    """
+    clean = user.to_be_cleaned(result.mediancr.shape)
+    names = ("exposure_masks", "suspect_masks", "mediancr", "meancrt", "meancr")
+    masks = {name: getattr(result, name) & clean for name in names}
+    codes = np.where(clean, result.codes, np.uint8(0))
+    if user.flagged is not None:
+        pixels = np.nonzero(user.flagged & (result.n_usable > 0))
+        for name in ("mediancr", "meancrt"):
+            masks[name][pixels] = True
+        codes[pixels] = np.maximum(codes[pixels], BY_DILATION)
+        needed = needed_hits(result.n_usable[pixels], options)
+        highest = _highest(reader, result.equivalence, pixels, needed)
+        masks["exposure_masks"][:, *pixels] |= highest
+        masks["suspect_masks"] &= ~masks["exposure_masks"]
+    return replace(result, **masks, codes=codes)
+
+
+def _highest(reader, model, pixels, needed):
+    """The highest exposures of some pixels, as many as needed, as booleans (n, n_pixels)."""
+    values = np.array([np.asarray(exposure)[pixels] for exposure in reader.exposures], dtype=float)
+    values /= model.flux[:, None]
+    known = np.isfinite(values) & model.usable[:, None]
+    if reader.missing is not None:
+        for own, missing in zip(known, reader.missing, strict=True):
+            own &= True if missing is None else ~np.asarray(missing)[pixels]
+    rank = np.argsort(np.argsort(np.where(known, -values, np.inf), axis=0), axis=0)
+    return (rank < needed) & known
+
+
+def _check_choices(auxiliary_combination, apply_flux_factor_to):
+    """Refuse what is none of the choices."""
+    for name, value, choices in (
+        ("auxiliary_combination", auxiliary_combination, AUXILIARY_COMBINATIONS),
+        ("apply_flux_factor_to", apply_flux_factor_to, ("original", "simulated")),
+    ):
+        if value not in choices:
+            raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}")
