@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-_AT_ONCE = 2**13  # windows gathered at a time: bounds their memory
+_AT_ONCE = 2**11  # windows gathered at a time: bounds their memory
 
 
 def median_around(image, good, pixels, *, reach):
