@@ -1,4 +1,4 @@
-"""Cosmic-CoNN: networks trained on cosmic rays in exposures from the ground, and of Hubble."""
+"""Detector Cosmic-CoNN: networks trained on exposures from the ground and of Hubble."""
 
 from dataclasses import dataclass
 

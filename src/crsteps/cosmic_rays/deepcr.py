@@ -1,4 +1,4 @@
-"""deepCR: networks trained on cosmic rays in exposures of the Hubble Space Telescope."""
+"""Detector deepCR: networks trained on cosmic rays in exposures of the Hubble Space Telescope."""
 
 from dataclasses import dataclass
 
