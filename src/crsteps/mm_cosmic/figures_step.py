@@ -249,5 +249,13 @@ def combine_as_told(step, search, result, names, **options):
         By their names.
     """
     return combine(
-        search.data, result, noise=search.noise, missing=search.missing, names=names, **options
+        search.data,
+        result,
+        noise=search.noise,
+        missing=search.missing,
+        names=names,
+        use_auxmedian=step.use_auxmedian,
+        replacement=step.mm_replacement,
+        user=search.user,
+        **options,
     )

@@ -16,6 +16,8 @@ from crsteps.mm_cosmic.number_lists import parse_numbers, parse_rows, parse_seed
 
 # Detectors of single images, and what the names of their parameters begin with.
 PREFIXES = {"lacosmic": "la_", "pycosmic": "pc_", "deepcr": "dc_", "conn": "nn_"}
+# Cleaned images are in the unit of the data; what la_gain_apply says is for the product.
+_FIXED = {"lacosmic": {"gain_apply": False}, "pycosmic": {"error_image": True}}
 PAIRS = ("la_sigclip", "la_sigfrac", "la_objlim", "pc_sigma_det", "pc_rlim")
 REGIONS = ("flux_factor_regions", "regions_to_be_skipped")
 PIXELS = ("pixels_to_be_flagged_as_cr", "pixels_to_be_ignored_as_cr")
@@ -219,6 +221,7 @@ def mm_options(values):
         cr_coincidences=values.mm_cr_coincidences,
         false_pixels=values.mm_false_pixels,
         grow_probability=values.mm_grow_probability,
+        threshold_rnoise=values.mm_threshold_rnoise,
         mm_dilation=values.mm_dilation,
         dilation=values.dilation,
         equivalence=values.mm_equivalence,
@@ -238,8 +241,7 @@ def auxiliary_options(values):
     Returns
     -------
     dict
-        By the name of the detector. Cleaned images are in the unit of the data, whatever
-        ``la_gain_apply`` says of the product.
+        By the name of the detector.
     """
     options = {}
     for name in crmethod(values).auxiliaries:
@@ -249,7 +251,7 @@ def auxiliary_options(values):
             for item in fields(made)
             if hasattr(values, PREFIXES[name] + item.name)
         }
-        options[name] = made(**own | ({"gain_apply": False} if name == "lacosmic" else {}))
+        options[name] = made(**own | _FIXED.get(name, {}))
     return options
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crsteps.cosmic_rays.auxiliary import detect_auxiliary, options_class
+from crsteps.cosmic_rays.pycosmic import detect_pycosmic
 from crsteps.datamodels.mask_files import MaskFile, read_masks
 from crsteps.datamodels.region_files import read_ds9_regions
 from crsteps.detector.noise import ExposureNoise
@@ -243,12 +243,10 @@ def _measured_offsets(step, search):
         np.broadcast_to(noise.poisson_factor, (len(exposures), *noise.poisson_factor.shape[1:])),
         strict=True,
     ):
-        image[cut] = detect_auxiliary(
-            "lacosmic",
+        image[cut] = detect_pycosmic(
             image[cut],
             read_variance=float(np.median(read_variance)),
             poisson_factor=float(np.median(factor)),
-            options=options_class("lacosmic")(gain_apply=False),
         ).cleaned
     return measure_offsets(median, exposures, regions[0])
 
