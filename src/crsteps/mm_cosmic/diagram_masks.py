@@ -111,7 +111,10 @@ def find_in_diagram(
     n, shape = len(data), data.shape[1:]
     options.check(n)
     factors = _check_factors(flux_factors, apply_flux_factor_to, n)
-    gain, read_noise = _check_noise(gain, "gain", shape), _check_noise(read_noise, "noise", shape)
+    gain, read_noise = (
+        _check_noise("gain", gain, shape),
+        _check_noise("read_noise", read_noise, shape),
+    )
     if offsets is not None:
         offsets = _check_offsets(offsets, n)
     if to_be_cleaned is None:
@@ -186,7 +189,7 @@ def _prepare(data):
     return data
 
 
-def _check_noise(values, name, shape):
+def _check_noise(name, values, shape):
     """Return noise as a number or an image of float64; it must be positive."""
     values = np.asarray(values, dtype=np.float64)
     if values.shape not in ((), shape):

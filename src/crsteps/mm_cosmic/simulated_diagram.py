@@ -137,8 +137,12 @@ def expected_exposures(
         signal = [median] * factors.size
         if offsets is not None:
             signal = [shift_image(median, dx, dy) for dx, dy in offsets]
-    signal = [_nonnegative(image, factor) for image, factor in zip(signal, factors, strict=True)]
-    return ExpectedExposures(tuple(signal), divisors, gain, read_noise, offsets is not None)
+    if all(image is signal[0] for image in signal) and np.all(factors == factors[0]):
+        signal = (_nonnegative(signal[0], factors[0]),) * factors.size
+    else:
+        pairs = zip(signal, factors, strict=True)
+        signal = tuple(_nonnegative(image, factor) for image, factor in pairs)
+    return ExpectedExposures(signal, divisors, gain, read_noise, offsets is not None)
 
 
 def _cleaned_exposures(auxiliary, offsets, n_exposures):
@@ -199,7 +203,8 @@ def simulate_diagram(expected, *, lowest, used, options):
             "in some exposure, skipped, or flagged by a detector of single images"
         )
     generator = np.random.default_rng(options.seed)  # PCG64
-    axes = _make_axes(generator, expected, lowest[np.isfinite(lowest)], options)
+    spread = _largest_spread(expected, used, options.cr_coincidences)
+    axes = _make_axes(generator, expected, lowest[np.isfinite(lowest)], spread, options)
     counts = np.zeros((axes.y.n_bins + 1, axes.x.n_bins), dtype=np.int64)  # last row: above
     planes = np.empty((len(expected.signal), *used.shape), dtype=np.float32)
     for _ in range(options.nsimulations):
@@ -242,8 +247,7 @@ def _draw_photons(generator, electrons, options):
 
 def _draw_exposure(generator, plane, signal, divisor, expected, options):
     """Fill a plane with a simulated exposure: photons of all pixels, then their read noise."""
-    rows = max(1, _BLOCK_PIXELS // max(signal.shape[1], 1))
-    blocks = [slice(first, first + rows) for first in range(0, len(signal), rows)]
+    blocks = _row_blocks(signal.shape)
     for block in blocks:
         gain = _rows(expected.gain, block)
         electrons = np.minimum(signal[block].astype(np.float64) * gain, _MOST_ELECTRONS)
@@ -321,16 +325,16 @@ def _adapted_axis(low, high, unit, values):
     return _Axis(edges, unit, grid[0], grid[1] - grid[0], table)
 
 
-def _make_axes(generator, expected, lowest, options):
-    """Axes that reach as far as the pixels do."""
-    low, high, top = _extent(generator, expected, lowest, options)
+def _make_axes(generator, expected, lowest, spread, options):
+    """Axes that reach as far as the pixels do, with a spread of the expectations."""
+    low, high, top = _extent(generator, expected, lowest, spread, options)
     if options.bins == "uniform":
         return _Axes(_even_axis(low, high, overflow=0), _even_axis(0, top, overflow=1))
     unit = float(np.median(expected.read_noise))
     return _Axes(_adapted_axis(low, high, unit, lowest), _even_axis(0, top, unit=unit, overflow=1))
 
 
-def _extent(generator, expected, lowest, options):
+def _extent(generator, expected, lowest, spread, options):
     """Range of both axes, from a few sets of exposures of the faintest and brightest pixel."""
     gain, noise = (float(np.median(values)) for values in (expected.gain, expected.read_noise))
     n = len(expected.signal)
@@ -347,24 +351,50 @@ def _extent(generator, expected, lowest, options):
         (median - values.min(axis=1)).max()
         for median, values in zip(medians, (faint, bright), strict=True)
     )
-    top *= _HEADROOM_SHIFTED if expected.shifted else _HEADROOM
+    # What the expectations differ by comes on top of the noise.
+    top = max(
+        top * (_HEADROOM_SHIFTED if expected.shifted else _HEADROOM), _HEADROOM * top + spread
+    )
     top = max([top, *(1.05 * point[1] for point in options.fixed_points)])
     return low, high, options.ydiag_max or top
 
 
 def _count(counts, planes, used, axes, cr_coincidences):
     """Add the pixels of one simulation to a diagram with a last row for those above it."""
-    n, n_rows = len(planes), max(1, _BLOCK_PIXELS // max(used.shape[1], 1))
-    for first in range(0, len(used), n_rows):
-        block = slice(first, first + n_rows)
-        ordered = sort_exposures(planes[:, block][:, used[block]])
-        lowest = ordered[0]
-        for plane in ordered[1 : n - cr_coincidences]:
-            lowest = lowest + plane
-        lowest = lowest / np.float32(n - cr_coincidences)
-        middle = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+    for block in _row_blocks(used.shape):
+        lowest, excess = _coordinates(planes[:, block][:, used[block]], cr_coincidences)
         inside = (lowest >= axes.x.edges[0]) & (lowest <= axes.x.edges[-1])
-        place = axes.y.bins(middle - lowest) * axes.x.n_bins + axes.x.bins(lowest)
+        place = axes.y.bins(excess) * axes.x.n_bins + axes.x.bins(lowest)
         if not inside.all():
             place = place[inside]
         counts += np.bincount(place, minlength=counts.size).reshape(counts.shape)
+
+
+def _largest_spread(expected, used, cr_coincidences):
+    """Largest vertical coordinate that a pixel would have without noise."""
+    if len({id(signal) for signal in expected.signal}) == 1 and np.ptp(expected.divisors) == 0:
+        return 0.0
+    largest = 0.0
+    for block in _row_blocks(used.shape):
+        pairs = zip(expected.signal, expected.divisors, strict=True)
+        planes = [signal[block][used[block]] / np.float32(divisor) for signal, divisor in pairs]
+        _, excess = _coordinates(planes, cr_coincidences)
+        largest = max(largest, float(excess.max(initial=0)))
+    return largest
+
+
+def _coordinates(planes, cr_coincidences):
+    """Both coordinates in the diagram of pixels without missing exposures."""
+    n = len(planes)
+    ordered = sort_exposures(planes)
+    lowest = ordered[0]
+    for plane in ordered[1 : n - cr_coincidences]:
+        lowest = lowest + plane
+    lowest = lowest / np.float32(n - cr_coincidences)
+    return lowest, (ordered[(n - 1) // 2] + ordered[n // 2]) / 2 - lowest
+
+
+def _row_blocks(shape):
+    """Blocks of rows of a size that fits into the cache."""
+    n_rows = max(1, _BLOCK_PIXELS // max(shape[1], 1))
+    return [slice(first, first + n_rows) for first in range(0, shape[0], n_rows)]
