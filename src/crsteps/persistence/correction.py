@@ -182,7 +182,7 @@ class _Work:
         rate, error = rates[0], errors[0]
         usable = self.usable[place]
         chosen = usable & (rate > 0) & (rate >= options.minimum_significance * error)
-        self._subtract(place, changes, errors, chosen)
+        self._subtract(place, changes, errors, chosen, refused=~chosen & (rate > 0))
         self.rate.reshape(-1)[place] = rate
         self.variance.reshape(-1)[place] = np.square(error)
         self.subtracted.reshape(-1)[place] = chosen
@@ -190,11 +190,14 @@ class _Work:
             (self.persistence, options.flag_significance, options.flag_rate),
             (self.bad, options.bad_significance, options.bad_rate),
         ):
-            flag.reshape(-1)[place] = usable & self._exceeds(place, rate, error, lowest, faintest)
-        remaining = np.where(chosen, error, rate)
+            if lowest is not None or faintest is not None:
+                above = self._exceeds(place, rate, error, lowest, faintest)
+                flag.reshape(-1)[place] = usable & above
+        before = rate * usable
+        after = np.where(chosen, error, before)
         for i, threshold in enumerate(options.thresholds):
-            self.before[i] += np.count_nonzero(usable & (rate > threshold))
-            self.after[i] += np.count_nonzero(usable & (remaining > threshold))
+            self.before[i] += np.count_nonzero(before > threshold)
+            self.after[i] += np.count_nonzero(after > threshold)
 
     def _exceeds(self, place, rate, error, significance, faintest):
         """Pixels above a significance or a rate, either of which may be None."""
@@ -216,7 +219,7 @@ class _Work:
             values = self.charges[index](part.amplitude, part.gamma)
             rates, by_gamma = values[n_changed:-n_rates], values[-n_rates:]
             variance = correction_variance(
-                rates / part.amplitude,
+                rates / np.where(part.amplitude > 0, part.amplitude, 1),
                 by_gamma,
                 covariance=part.covariance,
                 charge=np.float32(0),
@@ -245,11 +248,11 @@ class _Work:
         indices = [index for index, _ in parts]
         return [(i, d) for i, d in zip(indices, decays, strict=True) if d.pixels.size]
 
-    def _subtract(self, place, changes, errors, chosen):
+    def _subtract(self, place, changes, errors, chosen, refused):
         """Change the data, and their variances, in the pixels that were chosen."""
         if not chosen.any():
             return
-        if not chosen.all():
+        if refused.any():
             changes *= chosen.astype(changes.dtype)
         for image, change in zip(self.data, np.split(changes, len(self.data)), strict=True):
             if isinstance(place, slice):

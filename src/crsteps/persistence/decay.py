@@ -12,12 +12,22 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from crsteps.persistence.curve_table import CurveTable
 from crsteps.persistence.power_law import Covariance, rate
 from crsteps.persistence.stimulus import StimulusCurve
 
-__all__ = ["Decay", "PersistenceModel", "combine_decays", "pixel_values", "total_rate"]
+__all__ = [
+    "Decay",
+    "PersistenceModel",
+    "combine_decays",
+    "pixel_values",
+    "place_of",
+    "total_rate",
+]
 
 _EARLIEST = 30.0
+# Pixels from which on a table of the curve takes less time than it saves.
+_WORTH_A_TABLE = 2**18
 
 
 @dataclass(frozen=True)
@@ -178,8 +188,39 @@ class PersistenceModel:
             earliest=earliest,
         )
 
+    def tabulated(self, n_pixels, *, exposure_time=None):
+        """
+        Model for many pixels of one stimulus.
+
+        Parameters
+        ----------
+        n_pixels : int
+            Number of pixels.
+        exposure_time : float, optional
+            Duration of the stimulus in s.
+
+        Returns
+        -------
+        model : PersistenceModel
+            With a table of the curve where that is worth its time; amplitudes and slopes differ by
+            `crsteps.persistence.curve_table.TOLERANCE` at most.
+        """
+        if n_pixels < _WORTH_A_TABLE:
+            return self
+        table = CurveTable(self.curve, exposure_time=exposure_time, highest=self.saturation_level)
+        return replace(self, curve=table)
+
     def decay_of_pixels(
-        self, pixels, fluence, *, shape, end, channels=None, exposure_time=None, earliest=_EARLIEST
+        self,
+        pixels,
+        fluence,
+        *,
+        shape,
+        end,
+        channels=None,
+        exposure_time=None,
+        earliest=_EARLIEST,
+        keep_most=False,
     ):
         """
         Persistence that a stimulus leaves in some pixels, at a cost in proportion to their number.
@@ -194,6 +235,9 @@ class PersistenceModel:
             Shape of the image, (ny, nx).
         end, channels, exposure_time, earliest : float or array_like
             As for `decay`.
+        keep_most : bool
+            Whether pixels not worth remembering may stay with an amplitude of 0 where most are
+            worth it, because leaving some out takes longer.
 
         Returns
         -------
@@ -212,13 +256,45 @@ class PersistenceModel:
             pixels=pixels,
             amplitude=(amplitude * scale).astype(np.float32),
             gamma=(gamma + of_pixels(self.gamma_offset)).astype(np.float32),
-            covariance=Covariance(amplitude**2 * variance, variance_gamma, amplitude * cross),
+            covariance=Covariance(
+                amplitude**2 * variance,
+                variance_gamma,
+                amplitude * cross if np.any(cross) else 0.0,
+            ),
             end=float(end),
             reference_time=self.curve.reference_time,
         )
-        strength = decay.rate(end + earliest)  # NaN where nothing is predicted
+        # NaN where nothing is predicted
+        strength = decay.amplitude * np.exp(
+            decay.gamma * np.float32(-np.log(earliest / decay.reference_time))
+        )
         kept = (strength > 0) & (strength >= self.forgetting_rate)
-        return decay if kept.all() else decay.select(kept)
+        n_kept = np.count_nonzero(kept)
+        if n_kept == kept.size:
+            return decay
+        if keep_most and 2 * n_kept > kept.size and np.isfinite(decay.gamma.sum()):
+            return replace(decay, amplitude=np.where(kept, decay.amplitude, np.float32(0)))
+        return decay.select(kept)
+
+
+def place_of(pixels):
+    """
+    Give the place of some pixels in a flat image in the way that is quickest.
+
+    Parameters
+    ----------
+    pixels : ndarray of int
+        Flat index of each pixel, ascending, (n,).
+
+    Returns
+    -------
+    slice or ndarray of int
+        A slice if they are all within it, or the pixels.
+    """
+    pixels = np.asarray(pixels)
+    if pixels.size and pixels[-1] - pixels[0] + 1 == pixels.size:
+        return slice(int(pixels[0]), int(pixels[-1]) + 1)
+    return pixels
 
 
 def pixel_values(value, *, shape, pixels=None, channels=None):
@@ -249,7 +325,7 @@ def pixel_values(value, *, shape, pixels=None, channels=None):
     value = np.asarray(value)
     if value.ndim == 0:
         return value.item()  # leaves the type of images it meets
-    where = slice(None) if pixels is None else pixels
+    where = slice(None) if pixels is None else place_of(pixels)
     if value.shape == tuple(shape):
         return value.ravel()[where]
     if value.ndim != 1 or channels is None:
@@ -267,7 +343,9 @@ def pixel_values(value, *, shape, pixels=None, channels=None):
 
 def _channel_of_pixels(channels, shape, where):
     """Channel of some pixels, without an image where channels are given for the columns."""
-    if channels.ndim == 1 and isinstance(where, np.ndarray):
+    if channels.ndim == 1 and isinstance(where, slice):
+        where = np.arange(*where.indices(int(np.prod(shape))))
+    if channels.ndim == 1:
         return np.broadcast_to(channels, shape[1:])[where % shape[1]]
     return np.broadcast_to(channels, shape).ravel()[where]
 

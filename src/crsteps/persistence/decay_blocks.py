@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crsteps.persistence.decay import Decay
+from crsteps.persistence.decay import Decay, place_of
 from crsteps.persistence.power_law import Covariance
 
 __all__ = ["PixelBlock", "walk_blocks"]
@@ -27,7 +27,8 @@ class PixelBlock:
         the whole range, because a range is changed in a fraction of the time of a list.
     parts : list of (int, Decay)
         Place of the decay in the sequence, and its values in the pixels of this block. Its
-        ``pixels`` are places in the list above, (n,) or fewer.
+        ``pixels`` are places in the list above; where it has most of them it is given all, with
+        amplitudes of 0, because that takes a fraction of the time too.
     """
 
     pixels: np.ndarray
@@ -36,10 +37,7 @@ class PixelBlock:
     @property
     def place(self):
         """Index of the pixels in a flat image: a slice if they are all within it, or the list."""
-        first, last = int(self.pixels[0]), int(self.pixels[-1])
-        if last - first + 1 == self.pixels.size:
-            return slice(first, last + 1)
-        return self.pixels
+        return place_of(self.pixels)
 
 
 def walk_blocks(decays, *, size):
@@ -57,8 +55,8 @@ def walk_blocks(decays, *, size):
     ------
     block : PixelBlock
         Pixels in which something decays, and some between them. Each pixel comes at most once, with
-        all of its decays. Where the amplitude or the slope is not finite, or the amplitude not
-        positive, a decay is left out.
+        all of its decays. Where the amplitude or the slope is not finite, or the amplitude
+        negative, a decay is left out, or of amplitude 0.
     """
     readers = [_Reader(decay, size, alone=len(decays) == 1) for decay in decays]
     while True:
@@ -85,7 +83,7 @@ class _Reader:
         piece = size if alone else max(size // 2, 1)
         self._enough = 1 if alone else piece
         pieces = getattr(decay, "pieces", None)
-        self._pieces = pieces(piece) if pieces else _pieces(decay, piece)
+        self._pieces = pieces(piece, keep_most=True) if pieces else _pieces(decay, piece)
         self._waiting = None
         self.next_pixel = 0
 
@@ -140,10 +138,12 @@ def _joined(first, second):
 
 
 def _known(decay):
-    """Decay in the pixels in which it says something; two sums tell whether it does in all."""
+    """Decay in the pixels in which it says something, or 0 where that are most of them."""
     amplitude, gamma = decay.amplitude, decay.gamma
-    if np.isfinite(np.sum(amplitude) + np.sum(gamma)) and np.all(amplitude > 0):
-        return decay
+    # a sum tells whether all are finite, which is the rule
+    finite = np.isfinite(np.sum(amplitude) + np.sum(gamma))
+    if finite and np.count_nonzero(amplitude > 0) >= max(_DENSE * amplitude.size, 1):
+        return decay if amplitude.min() >= 0 else replace(decay, amplitude=np.maximum(amplitude, 0))
     return decay.select(np.isfinite(amplitude) & np.isfinite(gamma) & (amplitude > 0))
 
 
@@ -151,23 +151,36 @@ def _block(parts):
     """Common list of the pixels of all parts, and the parts in its places."""
     first = min(int(part.pixels[0]) for _, part in parts)
     last = max(int(part.pixels[-1]) for _, part in parts)
-    pixels = np.arange(first, last + 1)
+    n_range = last - first + 1
     if len(parts) == 1:
         touched = parts[0][1].pixels
     else:
-        lit = np.zeros(pixels.size, bool)
+        lit = np.zeros(n_range, bool)
         for _, part in parts:
             lit[part.pixels - first] = True
-        touched = pixels[lit]
-    if touched.size < _DENSE * pixels.size:
-        pixels = touched
+        touched = np.flatnonzero(lit) + first
+    is_range = touched.size >= _DENSE * n_range
+    pixels = np.arange(first, last + 1) if is_range else touched
     placed = []
     for index, part in parts:
-        if pixels.size == last - first + 1:
+        if is_range:
             places = part.pixels - first
         elif part.pixels.size == pixels.size:
             places = np.arange(pixels.size)
         else:
             places = np.searchsorted(pixels, part.pixels)
-        placed.append((index, replace(part, pixels=places)))
+        part = replace(part, pixels=places)
+        if _DENSE * pixels.size <= places.size < pixels.size:
+            part = _filled(part, pixels.size)
+        placed.append((index, part))
     return PixelBlock(pixels, placed)
+
+
+def _filled(part, size):
+    """Part with all places of a block, of amplitude 0 where it had no pixel."""
+    has = np.zeros(size, bool)
+    has[part.pixels] = True
+    # elsewhere the values of the pixel before, of which no more is asked than to be finite
+    nearest = np.maximum(np.cumsum(has) - 1, 0)
+    full = replace(part, pixels=nearest).select(nearest)
+    return replace(full, pixels=np.arange(size), amplitude=full.amplitude * has)

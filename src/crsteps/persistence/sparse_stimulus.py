@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crsteps.persistence.decay import Decay, PersistenceModel
+from crsteps.persistence.decay import PersistenceModel
 
 __all__ = ["EARLIEST", "Stimulus", "StimulusDecay", "check_pixels", "stimulus_of"]
 
@@ -107,7 +107,7 @@ class StimulusDecay:
         """End of the stimulus in s on the clock of the history."""
         return self.stimulus.end
 
-    def pieces(self, size):
+    def pieces(self, size, *, keep_most=False):
         """
         Work out the decay piece by piece; each array is read once, from the first to the last.
 
@@ -115,6 +115,8 @@ class StimulusDecay:
         ----------
         size : int
             Pixels of the stimulus read at once.
+        keep_most : bool
+            As for `PersistenceModel.decay_of_pixels`.
 
         Yields
         ------
@@ -130,24 +132,24 @@ class StimulusDecay:
             If pixels are not ascending or lie outside the detector, or the arrays do not fit.
         """
         n_pixels, lowest = len(self.stimulus.pixels), 0
+        model = self.model.tabulated(n_pixels, exposure_time=self.stimulus.duration)
         for first in range(0, n_pixels, size):
             chosen = slice(first, min(first + size, n_pixels))
             pixels = np.asarray(self.stimulus.pixels[chosen])
             fluence = np.asarray(self.stimulus.fluence[chosen])
             check_pixels(self.stimulus.source, pixels, fluence, lowest=lowest, shape=self.shape)
             lowest = int(pixels[-1]) + 1
-            yield self._decay(pixels, fluence), lowest if chosen.stop < n_pixels else None
-
-    def _decay(self, pixels, fluence) -> Decay:
-        return self.model.decay_of_pixels(
-            pixels,
-            fluence,
-            shape=self.shape,
-            end=self.stimulus.end,
-            channels=self.channels,
-            exposure_time=self.stimulus.duration,
-            earliest=self.earliest,
-        )
+            decay = model.decay_of_pixels(
+                pixels,
+                fluence,
+                shape=self.shape,
+                end=self.stimulus.end,
+                channels=self.channels,
+                exposure_time=self.stimulus.duration,
+                earliest=self.earliest,
+                keep_most=keep_most,
+            )
+            yield decay, lowest if chosen.stop < n_pixels else None
 
 
 def stimulus_of(
