@@ -5,7 +5,7 @@ from functools import reduce
 
 import numpy as np
 
-from crsteps.cosmic_rays.auxiliary import AuxiliaryDetection, detect_auxiliary
+from crsteps.cosmic_rays.auxiliary import AuxiliaryDetection, detect_auxiliary, options_class
 from crsteps.detector.noise import ExposureNoise
 from crsteps.mm_cosmic.blocks import ExposureReader
 
@@ -123,7 +123,8 @@ def find_in_images(reader, median, *, methods, options=None, mean=None, keep=(),
     methods : sequence of str
         Names of the detectors.
     options : dict, optional
-        Options of each of them by its name. Cleaned images shall be in the units of the image.
+        Options of each of them by its name; ``gain_apply`` of L.A.Cosmic does not act, for cleaned
+        images are in the units of the exposures.
     mean : ndarray of float32, shape (ny, nx), optional
         Mean of the exposures, if it is to be searched.
     keep : sequence of str, optional
@@ -135,7 +136,11 @@ def find_in_images(reader, median, *, methods, options=None, mean=None, keep=(),
     -------
     AuxiliaryImages
     """
-    common = {"methods": tuple(methods), "options": options or {}}
+    options = dict(options or {})
+    if "lacosmic" in methods:
+        own = options.get("lacosmic") or options_class("lacosmic")()
+        options["lacosmic"] = replace(own, gain_apply=False)
+    common = {"methods": tuple(methods), "options": options}
     tasks = [
         DetectionTask(label, image, None, *_typical_noise(reader), keep=images, **common)
         for label, image, images in (("median", median, _IMAGES), ("mean", mean, ()))
@@ -195,9 +200,24 @@ def _task(reader, i, **others):
 
 
 def _typical_noise(reader):
-    """Noise of one exposure: the mean one of all."""
-    values = (reader.noise.read_variance, reader.noise.poisson_factor)
-    return tuple(_plain(np.nanmean(value, axis=0, keepdims=True)) for value in values)
+    """Noise of one exposure: the mean one of all that are known."""
+    return tuple(
+        _plain(_known_mean(values, smallest))
+        for values, smallest in (
+            (reader.noise.read_variance, np.finfo(np.float32).tiny),
+            (reader.noise.poisson_factor, 0),
+        )
+    )
+
+
+def _known_mean(values, smallest):
+    """Mean over the exposures; where none is known, in pixels without data, that of the others."""
+    if values.shape[0] == 1 and values.shape[1:] == (1, 1):
+        return values
+    known = np.isfinite(values) & (values >= smallest)
+    number = known.sum(axis=0, keepdims=True)
+    mean = np.where(known, values, 0).sum(axis=0, keepdims=True) / np.maximum(number, 1)
+    return np.where(number > 0, mean, np.median(mean[number > 0]) if number.any() else 1)
 
 
 def _plain(values):

@@ -32,7 +32,7 @@ def find_with_diagram(reader, method, options, diagram, detectors, user, told):
     method : crsteps.mm_cosmic.methods.CrMethod
         What finds them; without MM.Cosmic, the detectors alone.
     options : crsteps.mm_cosmic.masks.MMCosmicOptions
-        ``dilation``, ``equivalence`` (of the combinations) and ``cr_coincidences``.
+        ``dilation``, and ``equivalence``, which acts on the combinations alone.
     diagram : crsteps.mm_cosmic.diagram.DiagramOptions
         Options of the diagram.
     detectors : dict
@@ -55,7 +55,7 @@ def find_with_diagram(reader, method, options, diagram, detectors, user, told):
     model = measure_equivalence(bands, adapt=options.equivalence == "auto")
     del bands
     stack, _ = reader.block(slice(None))
-    images = diagram_images(stack, cr_coincidences=options.cr_coincidences)
+    images = diagram_images(stack, cr_coincidences=diagram.cr_coincidences)
     noise = _typical_noise(raw)
     auxiliary = None
     if method.auxiliaries:

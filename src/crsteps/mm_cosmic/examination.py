@@ -74,7 +74,7 @@ class Examination:
     n_usable: np.ndarray
 
 
-def examine(reader, options):
+def examine(reader, options, *, offsets=None):
     """
     Measure how exposures differ, learn their scene, and choose the pixels to test.
 
@@ -82,8 +82,10 @@ def examine(reader, options):
     ----------
     reader : crsteps.mm_cosmic.blocks.ExposureReader
         Exposures that were checked.
-    options : crsteps.mm_cosmic.masks.MMCosmicOptions
+    options : crsteps.mm_cosmic.options.MMCosmicOptions
         Options.
+    offsets : array-like, shape (n, 2), optional
+        Shifts of the exposures that are known, see `measure_equivalence`.
 
     Returns
     -------
@@ -95,7 +97,7 @@ def examine(reader, options):
         No pixel has two usable exposures.
     """
     bands = [reader.block(rows) for rows in measurement_bands(*reader.shape)]
-    model = measure_equivalence(bands, adapt=options.equivalence == "auto")
+    model = measure_equivalence(bands, adapt=options.equivalence == "auto", offsets=offsets)
     prior, typical = _learn_scene(bands, model)
     del bands
     return Examination(reader, model, prior, *typical, *_examine_blocks(reader, model, options))

@@ -1,63 +1,22 @@
 """Masks of the pixels that cosmic rays hit in each of several equal exposures, and in most."""
 
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 
 from crsteps.cosmic_rays.hysteresis import dilate
-from crsteps.mm_cosmic.blocks import BLOCK_BYTES, ExposureReader
+from crsteps.mm_cosmic.blocks import ExposureReader
 from crsteps.mm_cosmic.detection import detect_hits, make_thresholds
 from crsteps.mm_cosmic.equivalence import EquivalenceModel
 from crsteps.mm_cosmic.examination import examine
 from crsteps.mm_cosmic.last_exposure import flag_last_exposures
 from crsteps.mm_cosmic.null_model import ScenePrior
+from crsteps.mm_cosmic.options import MMCosmicOptions, check_options
 
 # Measured over given read noise or gain beyond which the user is warned.
 NOISE_TOLERANCE = 1.25
 # Values of `MMCosmicResult.codes`.
 BY_DILATION, BY_COMPARISON, BY_DETECTOR, BY_BOTH = map(np.uint8, (1, 2, 3, 4))
-
-
-@dataclass(frozen=True)
-class MMCosmicOptions:
-    """
-    Options of `find_cosmic_rays`.
-
-    Attributes
-    ----------
-    cr_coincidences : int
-        Exposures that must be hit for a pixel to enter the mask of the median: at least 2 and
-        less than the number of exposures.
-    false_pixels : float
-        Expected number of falsely flagged pixels in each mask of an image.
-    grow_probability : float
-        Pixels connected with a flagged one are flagged below this probability.
-    threshold_rnoise : float
-        What a detector of single images flags counts where an exposure lies above the lowest ones
-        by this many standard deviations. With a simulated diagram: features it flags count if one
-        of their pixels does so by this many times the read noise, as in numina-crmasks.
-    mm_dilation : int
-        3x3 dilations of each mask after growth.
-    dilation : int
-        3x3 dilations of the final masks (numina's global dilation).
-    equivalence : {"auto", "none"}
-        Whether to measure and take out differences between the exposures.
-    block_rows : int or None
-        Rows worked on at once; None takes all rows, or as many as fit into `block_bytes`.
-    block_bytes : int
-        Memory for the work on one block.
-    """
-
-    cr_coincidences: int = 2
-    false_pixels: float = 1.0
-    grow_probability: float = 0.01
-    threshold_rnoise: float = 3.0
-    mm_dilation: int = 0
-    dilation: int = 0
-    equivalence: str = "auto"
-    block_rows: int | None = None
-    block_bytes: int = BLOCK_BYTES
 
 
 @dataclass(frozen=True)
@@ -187,7 +146,7 @@ def checked_reader(exposures, noise, missing, options):
     """
     reader = ExposureReader(exposures, noise, missing)
     reader.check()
-    _check_options(options, len(reader))
+    check_options(options, len(reader))
     return reader
 
 
@@ -403,30 +362,3 @@ def make_warnings(model, n_usable):
             f"{untested} pixels have fewer than two usable exposures and are not tested"
         )
     return tuple(messages)
-
-
-def _check_options(options, n_exposures):
-    """Refuse options that have no meaning."""
-    whole = {
-        "cr_coincidences": (2, n_exposures - 1),
-        "mm_dilation": (0, None),
-        "dilation": (0, None),
-        "block_rows": (1, None),
-    }
-    for name, (least, most) in whole.items():
-        value = getattr(options, name)
-        if name == "block_rows" and value is None:
-            continue
-        if not isinstance(value, Integral) or value < least or (most and value > most):
-            limits = f"at least {least}" if most is None else f"{least} to {most}"
-            raise ValueError(f"{name} must be a whole number, {limits}, got {value!r}")
-    if not options.false_pixels > 0:
-        raise ValueError(f"false_pixels must be positive, got {options.false_pixels}")
-    if not 0 < options.grow_probability < 1:
-        raise ValueError(
-            f"grow_probability must lie between 0 and 1, got {options.grow_probability}"
-        )
-    if not options.threshold_rnoise >= 0:
-        raise ValueError(f"threshold_rnoise must not be negative, got {options.threshold_rnoise}")
-    if options.equivalence not in ("auto", "none"):
-        raise ValueError(f"equivalence must be 'auto' or 'none', got {options.equivalence!r}")

@@ -61,7 +61,7 @@ def measurement_bands(n_rows, n_columns):
     return [slice(start, start + BAND_ROWS) for start in starts]
 
 
-def measure_equivalence(bands, *, adapt=True):
+def measure_equivalence(bands, *, adapt=True, offsets=None):
     """
     Measure how far exposures are from equal.
 
@@ -72,6 +72,9 @@ def measure_equivalence(bands, *, adapt=True):
         pixels, and their `crsteps.detector.noise.ExposureNoise`.
     adapt : bool, optional
         False assumes equal exposures and only checks the noise.
+    offsets : array-like, shape (n, 2), optional
+        Shifts dx, dy that are known, pixels: those of the model without `adapt`, where it starts
+        with it.
 
     Returns
     -------
@@ -84,6 +87,9 @@ def measure_equivalence(bands, *, adapt=True):
     """
     n = bands[0][0].shape[0]
     model = replace(EquivalenceModel.equal(n), usable=_alive(bands))
+    if offsets is not None:
+        dx, dy = np.asarray(offsets, dtype=float).T
+        model = replace(model, dx=dx, dy=dy)
     if adapt and model.usable.any():
         model = _starting_flux(bands, model)
     if model.usable.sum() < 2:

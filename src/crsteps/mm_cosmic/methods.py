@@ -125,11 +125,14 @@ def find_with_method(
     diagram : crsteps.mm_cosmic.diagram.DiagramOptions, optional
         Search with a boundary in a simulated diagram instead of the null model.
     flux_factors : array-like, shape (n_exposures,), optional
-        Flux of each exposure relative to the scene.
+        Flux of each exposure relative to the scene. Exposures are compared after division by it;
+        what they differ by still is measured, unless the options say they are equal.
     apply_flux_factor_to : {"original", "simulated"}, optional
-        Whether exposures are divided by their factor, or their expectation multiplied by it.
+        Whether exposures are divided by their factor in the combinations too, or only their
+        expectation is multiplied by it.
     offsets : array-like, shape (n_exposures, 2), optional
-        Shifts ``dx, dy`` of each exposure relative to their median, pixels.
+        Shifts ``dx, dy`` of each exposure relative to their median, pixels. Where shifts are
+        measured, that starts from them.
     user : crsteps.mm_cosmic.user_pixels.UserPixels, optional
         Pixels the user decides about.
     map_tasks : callable, optional
@@ -148,6 +151,10 @@ def find_with_method(
     options = options or MMCosmicOptions()
     _check_choices(auxiliary_combination, apply_flux_factor_to)
     reader = checked_reader(exposures, noise, missing, options)
+    if offsets is not None and np.shape(offsets) != (len(reader), 2):
+        raise ValueError(
+            f"offsets of shape {np.shape(offsets)} are not dx, dy of {len(reader)} exposures"
+        )
     told = {"flux_factors": None if flux_factors is None else np.asarray(flux_factors, float)}
     told |= {"apply_flux_factor_to": apply_flux_factor_to, "crmethod": method.name}
     told["offsets"] = None if offsets is None else np.asarray(offsets, float)
@@ -169,7 +176,7 @@ def find_with_method(
 
 def _find_by_null_model(reader, method, options, detectors, told, *, odds):
     """Compare the exposures by the null model, with the detectors if there are any."""
-    examination = examine(reader, options)
+    examination = examine(reader, options, offsets=told["offsets"])
     if not method.auxiliaries:
         hits, suspects, log_probability = detect(examination, options)
         masks = assemble_masks(hits, suspects, examination, options)
