@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crsteps.mm_cosmic.diagram_bins import adapted_bins, even_bins
 from crsteps.mm_cosmic.offsets import shift_image
 from crsteps.mm_cosmic.scene import sort_exposures
 
-N_BINS = 100
 # Sets of exposures of the faintest and the brightest pixel that tell the extent of the axes, and
 # how many times their largest median minus minimum the vertical axis reaches: far more pixels are
 # simulated than these, and shifted exposures differ by more than noise.
@@ -15,10 +15,6 @@ _N_EXTENT_SETS = 10000
 _HEADROOM, _HEADROOM_SHIFTED = 2.0, 4.0
 # More electrons than this are no light but a fill value, and beyond the reach of the generator.
 _MOST_ELECTRONS = 1e15
-# Steps of the grid from which the edges of adapted columns are taken, and the part of the columns
-# that goes with the number of pixels; the others are even on the grid.
-_GRID_STEPS = 4000
-_SHARE_BY_NUMBER = 0.5
 _BLOCK_PIXELS = 2**18
 
 
@@ -204,22 +200,22 @@ def simulate_diagram(expected, *, lowest, used, options):
         )
     generator = np.random.default_rng(options.seed)  # PCG64
     spread = _largest_spread(expected, used, options.cr_coincidences)
-    axes = _make_axes(generator, expected, lowest[np.isfinite(lowest)], spread, options)
-    counts = np.zeros((axes.y.n_bins + 1, axes.x.n_bins), dtype=np.int64)  # last row: above
+    columns, rows = _make_axes(generator, expected, lowest[np.isfinite(lowest)], spread, options)
+    counts = np.zeros((rows.n_bins + 1, columns.n_bins), dtype=np.int64)  # last row: above
     planes = np.empty((len(expected.signal), *used.shape), dtype=np.float32)
     for _ in range(options.nsimulations):
         for plane, signal, divisor in zip(planes, expected.signal, expected.divisors, strict=True):
             _draw_exposure(generator, plane, signal, divisor, expected, options)
-        _count(counts, planes, used, axes, options.cr_coincidences)
+        _count(counts, planes, used, columns, rows, options.cr_coincidences)
     above = counts[-1].copy()
     return SimulatedDiagram(
         counts=counts[:-1],
-        x_edges=axes.x.edges,
-        y_edges=axes.y.edges,
+        x_edges=columns.edges,
+        y_edges=rows.edges,
         above=above,
         n_simulations=options.nsimulations,
         n_pixels=n_pixels,
-        warnings=_warn_of_pixels_above(above, axes.y.edges[-1]),
+        warnings=_warn_of_pixels_above(above, rows.edges[-1]),
     )
 
 
@@ -265,73 +261,17 @@ def _rows(values, block):
     return values if np.ndim(values) == 0 else values[block]
 
 
-# --- bins ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Axis:
-    """
-    Bins of one axis: even ones on the scale of arcsinh(value / unit), or joined from such.
-
-    A unit of infinity stands for an even scale. `table` gives the bin of each step of the grid.
-    """
-
-    edges: np.ndarray
-    unit: float
-    first: float
-    step: float
-    table: np.ndarray
-
-    @property
-    def n_bins(self):
-        """Number of bins."""
-        return self.edges.size - 1
-
-    def bins(self, values):
-        """Bin of each value; beyond the axis that at its end, or one more above its last edge."""
-        place = values if np.isinf(self.unit) else np.arcsinh(values / np.float32(self.unit))
-        index = np.floor((place - np.float32(self.first)) / np.float32(self.step))
-        return self.table[np.clip(index, 0, self.table.size - 1).astype(np.intp)]
-
-
-@dataclass(frozen=True)
-class _Axes:
-    """Both axes of a diagram."""
-
-    x: _Axis
-    y: _Axis
-
-
-def _even_axis(low, high, *, unit=np.inf, overflow):
-    """Axis of even bins; `overflow` adds a bin for what lies above."""
-    low, high = (low, high) if np.isinf(unit) else np.arcsinh(np.array([low, high]) / unit)
-    edges = np.linspace(low, high, N_BINS + 1)
-    table = np.arange(N_BINS + overflow)
-    return _Axis(
-        edges if np.isinf(unit) else unit * np.sinh(edges), unit, low, edges[1] - low, table
-    )
-
-
-def _adapted_axis(low, high, unit, values):
-    """Axis whose bins are narrow where most of the values are."""
-    grid = np.linspace(*np.arcsinh(np.array([low, high]) / unit), _GRID_STEPS + 1)
-    number = np.histogram(np.arcsinh(values / unit), grid)[0].cumsum()
-    even = np.arange(1, _GRID_STEPS + 1) / _GRID_STEPS
-    measure = _SHARE_BY_NUMBER * number / max(number[-1], 1) + (1 - _SHARE_BY_NUMBER) * even
-    # Each step of the grid belongs to the bin in which its upper end lies.
-    bins = np.minimum((measure / measure[-1] * N_BINS).astype(int), N_BINS - 1)
-    starts, table = np.unique(bins, return_index=True)[1], np.unique(bins, return_inverse=True)[1]
-    edges = unit * np.sinh(np.append(grid[starts], grid[-1]))
-    return _Axis(edges, unit, grid[0], grid[1] - grid[0], table)
+# --- diagram ------------------------------------------------------------------------------------
 
 
 def _make_axes(generator, expected, lowest, spread, options):
     """Axes that reach as far as the pixels do, with a spread of the expectations."""
     low, high, top = _extent(generator, expected, lowest, spread, options)
     if options.bins == "uniform":
-        return _Axes(_even_axis(low, high, overflow=0), _even_axis(0, top, overflow=1))
+        return even_bins(low, high), even_bins(0, top, overflow=True)
     unit = float(np.median(expected.read_noise))
-    return _Axes(_adapted_axis(low, high, unit, lowest), _even_axis(0, top, unit=unit, overflow=1))
+    columns = adapted_bins(low, high, unit=unit, values=lowest)
+    return columns, even_bins(0, top, unit=unit, overflow=True)
 
 
 def _extent(generator, expected, lowest, spread, options):
@@ -359,12 +299,12 @@ def _extent(generator, expected, lowest, spread, options):
     return low, high, options.ydiag_max or top
 
 
-def _count(counts, planes, used, axes, cr_coincidences):
+def _count(counts, planes, used, columns, rows, cr_coincidences):
     """Add the pixels of one simulation to a diagram with a last row for those above it."""
     for block in _row_blocks(used.shape):
         lowest, excess = _coordinates(planes[:, block][:, used[block]], cr_coincidences)
-        inside = (lowest >= axes.x.edges[0]) & (lowest <= axes.x.edges[-1])
-        place = axes.y.bins(excess) * axes.x.n_bins + axes.x.bins(lowest)
+        inside = (lowest >= columns.edges[0]) & (lowest <= columns.edges[-1])
+        place = rows.find(excess) * columns.n_bins + columns.find(lowest)
         if not inside.all():
             place = place[inside]
         counts += np.bincount(place, minlength=counts.size).reshape(counts.shape)
