@@ -346,7 +346,8 @@ def test_regions_and_pixels(run, limit):
     skipped = run(**limit, regions_to_be_skipped=[[x - 3, x + 3, y - 3, y + 3]]).result
     assert usual.mediancr[HIT_TWICE]
     assert not skipped.meancrt[HIT_TWICE[0] - 3 : HIT_TWICE[0] + 4, x - 4 : x + 3].any()
-    np.testing.assert_array_equal(skipped.mediancr[40:], usual.mediancr[40:])
+    if not limit:  # pixels that are skipped are not simulated either
+        np.testing.assert_array_equal(skipped.mediancr[40:], usual.mediancr[40:])
     ignored = run(**limit, pixels_to_be_ignored_as_cr=[[x, y]]).result
     assert not ignored.exposure_masks[:, *HIT_TWICE].any()
     flagged = run(**limit, pixels_to_be_flagged_as_cr=[[6, 46]]).result
