@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 
+from crsteps.cosmic_rays import lacosmic_search
 from crsteps.cosmic_rays.lacosmic import LacosmicOptions, detect_lacosmic
 from crsteps.cosmic_rays.two_pass import join_passes
 from crsteps.simulation.fibre_spectrograph import equal_options, simulate_fibre_exposures
@@ -226,3 +227,14 @@ def test_input_is_not_modified(image):
 def test_impossible_options_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         LacosmicOptions(**changes)
+
+
+@pytest.mark.parametrize("changes", [{}, {"sepmed": False}, {"fsmode": "median"}, {"psfsize": 3}])
+def test_rows_and_windows_worked_on_at_a_time_do_not_matter(image, monkeypatch, changes):
+    options = replace(ONE_PASS, **changes)
+    expected = detect_lacosmic(image, **NOISE, options=options)
+    monkeypatch.setattr(lacosmic_search, "_ROWS", 5)
+    monkeypatch.setattr(lacosmic_search, "_AT_ONCE", 7)
+    found = detect_lacosmic(image, **NOISE, options=options)
+    assert_array_equal(found.mask, expected.mask)
+    assert_array_equal(found.cleaned, expected.cleaned)

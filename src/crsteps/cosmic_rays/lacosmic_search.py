@@ -22,7 +22,9 @@ _LEAST_STRUCTURE = np.float32(0.01)
 _WITHOUT_CORNERS = ndimage.iterate_structure(np.ones((3, 3), dtype=bool), 2)
 _WITHOUT_CORNERS[[0, 0, -1, -1], [0, -1, 0, -1]] = False
 _CLEAN = 2  # half width of the windows from which pixels are replaced
-_AT_ONCE = 2**13  # windows gathered at a time
+_AT_ONCE = 2**11  # windows gathered at a time
+_ROWS = 256  # rows worked on at a time, and as far away as others matter to them
+_REACH = 10
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,19 @@ def left_out(data, *, missing, satlevel, sepmed):
 
 def _measure(data, variance, settings):
     """Significance of the Laplacian of each pixel, and its ratio to the fine structure."""
+    significance, contrast = np.empty_like(data), np.empty_like(data)
+    reach = _REACH + (0 if settings.kernel is None else len(settings.kernel) // 2)
+    for first in range(0, len(data), _ROWS):
+        last = min(first + _ROWS, len(data))
+        block = slice(max(first - reach, 0), last + reach)
+        inner = slice(first - block.start, last - block.start)
+        values = _measure_rows(data[block], variance[block], settings)
+        significance[first:last], contrast[first:last] = (value[inner] for value in values)
+    return significance, contrast
+
+
+def _measure_rows(data, variance, settings):
+    """Significance and contrast of some rows as if there were no others."""
     sepmed = settings.sepmed
     noise = np.sqrt(np.maximum(_median(variance, 7 if sepmed else 5, sepmed), _LEAST_VARIANCE))
     around = np.pad(data, 1)  # astroscrappy takes what is outside for 0
