@@ -6,6 +6,8 @@ from importlib import import_module
 # ``import crsteps`` stays cheap for the plugin discovery of every ``strun``.
 _LAZY = {
     "CrstepsDetector1Pipeline": "crsteps.pipelines.detector1",
+    "CrstepsImage3Pipeline": "crsteps.pipelines.image3",
+    "CrstepsSpec3Pipeline": "crsteps.pipelines.spec3",
     "FitPersistenceStep": "crsteps.persistence.fit_step",
     "MMCosmicStep": "crsteps.mm_cosmic.step",
     "PowerLawPersistenceStep": "crsteps.persistence.step",
@@ -16,6 +18,8 @@ _LAZY = {
 
 __all__ = [
     "CrstepsDetector1Pipeline",
+    "CrstepsImage3Pipeline",
+    "CrstepsSpec3Pipeline",
     "FitPersistenceStep",
     "MMCosmicStep",
     "PowerLawPersistenceStep",

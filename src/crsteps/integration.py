@@ -18,5 +18,7 @@ def get_steps():
         ("crsteps.persistence.step.PowerLawPersistenceStep", "powerlaw_persistence", False),
         ("crsteps.persistence.fit_step.FitPersistenceStep", "fit_powerlaw_persistence", False),
         ("crsteps.pipelines.detector1.CrstepsDetector1Pipeline", "crsteps_detector1", True),
+        ("crsteps.pipelines.image3.CrstepsImage3Pipeline", "crsteps_image3", True),
+        ("crsteps.pipelines.spec3.CrstepsSpec3Pipeline", "crsteps_spec3", True),
         ("crsteps.pipelines.slew_dark.SlewDarkPipeline", "slew_dark", True),
     ]

@@ -259,7 +259,7 @@ def _steps(steps, path, pipeline):
 def _check_class(given, name, path, pipeline):
     """Refuse another class than the pipeline has: stpipe would not use it."""
     members = getattr(pipeline, "step_defs", {})
-    if given and name in members and find_step_class(given) is not members[name]:
+    if given and name in members and not issubclass(members[name], find_step_class(given)):
         raise CrstepsInputError(
             f"{path}: step {name} of {pipeline.__name__} is a {members[name].__name__}: a "
             f"parameter file cannot make it a {given}."
