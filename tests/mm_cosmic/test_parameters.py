@@ -620,6 +620,13 @@ def test_parameters_of_networks(crmethod, parameters):
     assert {name[3:]: value for name, value in parameters.items()}.items() <= vars(options).items()
 
 
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setattr("crsteps.cosmic_rays.networks.find_spec", lambda name: None)
+    parameters_step.check_packages(MMCosmicStep(crmethod="mm_lacosmic+pycosmic"))
+    with pytest.raises(CrstepsInputError, match=r"crmethod = mm_conn: .*crsteps\[conn\]"):
+        parameters_step.check_packages(MMCosmicStep(crmethod="mm_conn"))
+
+
 # --- figures ------------------------------------------------------------------------------
 
 

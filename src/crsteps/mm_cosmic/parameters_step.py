@@ -4,6 +4,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from crsteps.cosmic_rays.auxiliary import options_class
+from crsteps.cosmic_rays.networks import CONN, DEEPCR, require_packages
 from crsteps.datamodels.products import dq_value
 from crsteps.detector.regions import parse_pixels, parse_regions
 from crsteps.errors import CrstepsInputError
@@ -186,6 +187,28 @@ def region_file(value):
             "[[1, 100, 1, 50]]."
         )
     return Path(value[0])
+
+
+def check_packages(values):
+    """
+    Refuse a method whose package is not installed.
+
+    Parameters
+    ----------
+    values : object
+        Parameters as attributes.
+
+    Raises
+    ------
+    CrstepsInputError
+        It is not; the sentence says what to install.
+    """
+    for family in (DEEPCR, CONN):
+        if family.extra in crmethod(values).auxiliaries:
+            try:
+                require_packages(family)
+            except ModuleNotFoundError as error:
+                raise CrstepsInputError(f"crmethod = {values.crmethod}: {error}.") from error
 
 
 def crmethod(values):

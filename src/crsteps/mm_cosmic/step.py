@@ -15,7 +15,7 @@ from crsteps.errors import CrstepsInputError
 from crsteps.framework.step import CrStep
 from crsteps.mm_cosmic.figures_step import Figures
 from crsteps.mm_cosmic.interactive_step import open_session
-from crsteps.mm_cosmic.parameters_step import check, to_plain_values
+from crsteps.mm_cosmic.parameters_step import check, check_packages, to_plain_values
 from crsteps.mm_cosmic.products_step import Products
 from crsteps.mm_cosmic.report import summary
 from crsteps.mm_cosmic.search_step import prepare
@@ -55,6 +55,8 @@ class MMCosmicStep(CrStep):
             pipeline, else a copy. For plain FITS images, the masks; None if skipped.
         """
         check(self)
+        if not self.crmasks:
+            check_packages(self)
         exposures = _subtract_bias(open_exposures(inputs, **self._reading()))
         self._check_exposures(exposures)
         search = prepare(self, exposures)
