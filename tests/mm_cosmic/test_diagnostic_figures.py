@@ -196,6 +196,21 @@ def test_degenerate_images_give_files(tmp_path, value):
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("shape", [(20, 200), (200, 20), (1, 300), (60, 60)])
+def test_images_of_any_form_are_shown_side_by_side_or_one_above_the_other(shape):
+    image = np.random.default_rng(1).normal(10, 3, shape).astype(np.float32)
+    codes = np.zeros(shape, dtype=np.uint8)
+    codes[0, 0] = 2
+    figure = Figure(figsize=(12, 12), layout="constrained")
+    plot_diagnostic(figure, lowest=image, median=image + 1, mean=image, codes=codes)
+    figure.canvas.draw()
+    shown = [a.get_position() for a in figure.axes if a.images and "FITS" in a.get_xlabel()]
+    assert len(shown) == 2
+    assert not shown[0].overlaps(shown[1])
+    one_above_the_other = shown[0].y0 > shown[1].y1
+    assert one_above_the_other == (shape[1] > 2 * shape[0])
+
+
 def test_names_that_are_far_apart_are_chosen_the_foremost_first():
     places = np.array([[0.0, 0.0], [5.0, 5.0], [30.0, 0.0], [0.0, 30.0], [np.nan, 0.0]])
     order = np.array([1.0, 2.0, 0.0, 0.5, 9.0])

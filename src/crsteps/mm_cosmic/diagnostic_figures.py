@@ -21,6 +21,8 @@ from crsteps.mm_cosmic.feature_tables import pixel_table
 
 MOST_SYMBOLS = 20_000
 MOST_NUMBERS = 80
+# Images longer than so many times their width are placed otherwise.
+_ELONGATED = 2.0
 _THRESHOLD = "least median minus minimum"
 _PANEL_TITLE = {"fontsize": 11, "loc": "left"}
 _POINTS, _FIXED, _ITERATIONS = "#D55E00", "#CC79A7", "#56B4E9"
@@ -189,13 +191,14 @@ def plot_diagnostic(target, *, lowest, median, mean, codes, boundary=None, **lab
     the second panel are those of the features in the tables, at the pixel of each that lies
     highest, as many as do not cover each other and at most `MOST_NUMBERS`.
     """
-    figure, save = open_figure(target, (13, 11.5))
+    size, mosaic, ratios = _arrangement(median.shape)
+    figure, save = open_figure(target, size)
     noise, threshold = labels.pop("noise", None), labels.pop("threshold", None)
     title = labels.pop("title", None)
-    panels = figure.subplots(2, 2)
+    panels = figure.subplot_mosaic(mosaic, **ratios)
     x, y, _, scale = diagram_pixels(lowest, median, noise)
     flagged = _flagged_pixels(codes, lowest, median)
-    for axes in panels[0]:
+    for axes in (panels["a"], panels["b"]):
         if x.size:
             draw_counts(axes, count_in_diagram(x, y, scale), cmap=light_grey(), bar=False)
             _draw_limits(axes, boundary, x, threshold)
@@ -204,16 +207,28 @@ def plot_diagnostic(target, *, lowest, median, mean, codes, boundary=None, **lab
         axes.set_xlabel(names[0])
         axes.set_ylabel(names[1])
     drawn = _thinned(flagged)
-    symbols = draw_symbols(panels[0, 0], drawn["lowest"], drawn["excess"], drawn["Mask_value"])
-    named, n_features = _draw_numbers(panels[0, 1], flagged)
-    _draw_images(figure, panels[1], median, mean, drawn, labels.get("unit"))
+    symbols = draw_symbols(panels["a"], drawn["lowest"], drawn["excess"], drawn["Mask_value"])
+    named, n_features = _draw_numbers(panels["b"], flagged)
+    _draw_images(figure, (panels["c"], panels["d"]), median, mean, drawn, labels.get("unit"))
     total = f"{len(flagged):,} pixels in {n_features:,} features"
-    panels[0, 0].set_title(f"(a) all pixels (grey) and flagged ones: {total}", **_PANEL_TITLE)
-    panels[0, 1].set_title(f"(b) features by number: {named:,} of {n_features:,}", **_PANEL_TITLE)
-    _draw_legend(figure, symbols, flagged["Mask_value"])
+    panels["a"].set_title(f"(a) all pixels (grey) and flagged ones: {total}", **_PANEL_TITLE)
+    panels["b"].set_title(f"(b) features by number: {named:,} of {n_features:,}", **_PANEL_TITLE)
+    _draw_legend(figure, panels["a"], symbols, flagged["Mask_value"])
     if title:
         figure.suptitle(title, fontsize=12, x=0.01, ha="left")
     save()
+
+
+def _arrangement(shape):
+    """Size of the figure [inch], and places and ratios of the panels for images of a shape."""
+    elongation = shape[1] / shape[0]
+    if elongation > _ELONGATED:
+        height = max(11.5 / elongation, 1.0)
+        return (13, 7.6 + 2 * height), "ab;cc;dd", {"height_ratios": [6, height, height]}
+    if elongation < 1 / _ELONGATED:
+        width = max(9.5 * elongation, 1.5)
+        return (8.4 + 2 * width, 11.5), "acd;bcd", {"width_ratios": [6, width, width]}
+    return (13, 11.5), "ab;cd", {}
 
 
 def _flagged_pixels(codes, lowest, median):
@@ -264,6 +279,7 @@ def _draw_images(figure, panels, median, mean, flagged, unit):
             image,
             origin="lower",
             extent=(0.5, nx + 0.5, 0.5, ny + 0.5),
+            aspect="equal" if 0.1 < nx / ny < 10 else "auto",
             cmap="gray_r",
             vmin=low,
             vmax=high,
@@ -279,10 +295,9 @@ def _draw_images(figure, panels, median, mean, flagged, unit):
     figure.colorbar(drawn, ax=list(panels), pad=0.01, label=unit or "")
 
 
-def _draw_legend(figure, symbols, codes):
+def _draw_legend(figure, axes, symbols, codes):
     """Symbols with numbers of pixels, and the lines."""
     counts = np.bincount(np.asarray(codes, dtype=np.int64), minlength=5)
-    axes = figure.axes[0]
     lines = [line for line in axes.lines if not line.get_label().startswith("_")]
     handles = [*symbols.values(), *(line for line in lines if line not in symbols.values())]
     words = [f"{CODE_STYLES[code][3]} ({counts[code]:,})" for code in symbols]

@@ -45,7 +45,7 @@ class FeaturePage:
         self.flagged = images.codes > 0
         n_columns = max(3, int(np.ceil(np.sqrt(len(images.exposures)))))
         n_rows = -(-len(images.exposures) // n_columns) + 1
-        width, height = 2.25 * n_columns + 6.1, max(2.25 * n_rows + 1.2, 5.7)
+        width, height = 2.25 * n_columns + 6.5, max(2.25 * n_rows + 1.2, 5.7)
         self.figure = Figure(figsize=(width, height))
         self.title = self.figure.text(0.35 / width, 1 - 0.3 / height, "", fontsize=13)
         self.summary = self.figure.text(0.35 / width, 1 - 0.55 / height, "", fontsize=9)
@@ -61,8 +61,10 @@ class FeaturePage:
         )
         self.stamps = self._make_stamps(left, n_rows, n_columns)
         self._make_colour_bar((0.7 + 2.2 * n_columns) / width, width, height)
-        frame = ((1.85 + 2.2 * n_columns) / width, 0.6 / height, 4.1 / width, 1 - 1.85 / height)
-        self.diagram = _FeatureDiagram(self.figure.add_axes(frame), images, options)
+        tall = min(height - 1.85, 4.6)
+        frame = (2.2 + 2.2 * n_columns) / width, 1 - (1.25 + tall) / height, 4.1 / width
+        frame = self.figure.add_axes((*frame, tall / height))
+        self.diagram = _FeatureDiagram(frame, images, options)
 
     def _make_stamps(self, grid, n_rows, n_columns):
         """Name, axes, image, outlines and what they show, for each stamp."""
@@ -78,7 +80,7 @@ class FeaturePage:
         contents += [
             ("median", images.median, self.flagged),
             ("detection", images.codes, None),
-            ("median, flagged pixels replaced", images.result, None),
+            ("flagged pixels replaced", images.result, None),
         ]
         # All stamps show the same pixels: one of them, at the corner, says which.
         return [
@@ -93,7 +95,7 @@ class FeaturePage:
         bar = self.figure.colorbar(self.stamps[0].image, cax=axes)
         bar.ax.tick_params(labelsize=8)
         if self.options.unit:
-            bar.set_label(self.options.unit, fontsize=9)
+            bar.ax.set_title(self.options.unit, fontsize=8, y=1.0, pad=4)
 
     def show(self, x, y, title):
         """
@@ -154,13 +156,18 @@ class _Stamp:
         if not has_ticks:
             # One frame is drawn sooner than two axes and four spines without ticks.
             axes.set_axis_off()
-            axes.add_patch(Rectangle((0, 0), 1, 1, transform=axes.transAxes, fill=False, lw=0.8))
+            axes.add_patch(
+                Rectangle((0, 0), 1, 1, transform=axes.transAxes, fill=False, clip_on=False)
+            )
             return
         axes.tick_params(labelsize=7, length=2, pad=2)
-        for axis, text in ((axes.xaxis, "X [FITS pixel]"), (axes.yaxis, "Y [FITS pixel]")):
+        for axis, text, place in (
+            (axes.xaxis, "X [FITS pixel]", (0.5, -0.1)),
+            (axes.yaxis, "Y [FITS pixel]", (-0.16, 0.5)),
+        ):
             axis.set_major_locator(MaxNLocator(4, integer=True))
             axis.set_label_text(text, fontsize=8)
-            axis.labelpad = 2
+            axis.set_label_coords(*place)
 
     def show(self, cut, window, limits, pixels):
         """Show a window, its outline and, for codes, that of the feature alone."""
@@ -199,8 +206,13 @@ class _FeatureDiagram:
             n_exposures=len(images.exposures),
             cr_coincidences=options.cr_coincidences,
         )
-        axes.set_xlabel(names[0])
-        axes.set_ylabel(names[1], labelpad=2)
+        # Labels at given places spare the search for free ones on every page.
+        for axis, name, place in zip(
+            (axes.xaxis, axes.yaxis), names, ((0.5, -0.075), (-0.12, 0.5)), strict=True
+        ):
+            axis.set_label_text(name)
+            axis.set_label_coords(*place)
+        axes.tick_params(labelsize=9)
         axes.legend(
             loc="lower left",
             bbox_to_anchor=(-0.02, 1),
