@@ -132,9 +132,10 @@ class Stage3Pipeline(CrPipeline):
     def _names_of_products(self, models, label):
         """Give the products of one of several sets, and of each source, names of their own."""
         step = self.mm_cosmic
-        names = [model.meta.filename for model in models]
-        if self.output_file and step.save_results:
-            product = stem(self.output_file) + label
+        given, names = step.output_file, [model.meta.filename for model in models]
+        product = given or self.output_file
+        if product and (given or step.save_results):
+            product = stem(product) + label
             step.output_file = f"{product}.fits"
             if isinstance(models[0], SlitModel):  # every source is in the same files
                 for model, name in zip(models, names, strict=True):
@@ -142,7 +143,7 @@ class Stage3Pipeline(CrPipeline):
         try:
             yield
         finally:
-            step.output_file = None
+            step.output_file = given
             for model, name in zip(models, names, strict=True):
                 model.meta.filename = name
 
