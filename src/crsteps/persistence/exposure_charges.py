@@ -12,7 +12,11 @@ import numpy as np
 from numpy.polynomial import chebyshev
 
 from crsteps.persistence.group_charge import GroupTimes, unit_group_charge
-from crsteps.persistence.slope_expansion import SlopeExpansion, expand_in_slope
+from crsteps.persistence.slope_expansion import (
+    SlopeExpansion,
+    expand_in_slope,
+    product_in_pieces,
+)
 
 __all__ = ["DecayCharges", "ExposureLayout"]
 
@@ -21,9 +25,6 @@ _MARGIN = 0.25
 # Charges are written into float32; a sum of terms this much larger than itself needs float64.
 _TOLERANCE = 1e-7
 _LARGEST_TERMS = 30.0
-# Multiplications in one product of matrices; OpenBLAS takes several times as long for each of them
-# beyond a million, where it begins to rearrange the matrices.
-_SMALL_PRODUCT = 8e5
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,9 @@ class DecayCharges:
             margin = _MARGIN * (high - low)
             self._expansion = self._expand(low - margin, high + margin)
         rows = self._expansion.coefficients
-        return _product(rows, self._expansion.basis(gamma, factor=amplitude, dtype=rows.dtype.type))
+        return product_in_pieces(
+            rows, self._expansion.basis(gamma, factor=amplitude, dtype=rows.dtype.type)
+        )
 
     def _expand(self, low, high):
         """Coefficients of all that is wanted, in a range of slopes."""
@@ -175,16 +178,6 @@ class DecayCharges:
             return np.concatenate(charges, axis=1)
         rates = np.stack([c @ self._layout.rate_weights() for c in charges], axis=1)
         return rates.mean(axis=1, keepdims=True) if self._layout.kind == "rate" else rates
-
-
-def _product(rows, columns):
-    """Product of a matrix and many columns, a few of them at a time."""
-    result = np.empty((len(rows), columns.shape[1]), rows.dtype)
-    step = max(int(_SMALL_PRODUCT / rows.size), 1)
-    for first in range(0, columns.shape[1], step):
-        some = slice(first, first + step)
-        np.matmul(rows, columns[:, some], out=result[:, some])
-    return result
 
 
 def _largest_terms(coefficients):

@@ -334,8 +334,8 @@ def _slope_prior(populations, channel, n_pixels):
     """Expected slope of every pixel and its precision; None without any."""
     if not any(populations):
         return None
-    mean = np.array([p.mean if p else 0.0 for p in populations])
-    precision = np.array([p.spread**-2 if p else 0.0 for p in populations])
+    mean = np.array([p.mean if p else 0.0 for p in populations], np.float32)
+    precision = np.array([p.spread**-2 if p else 0.0 for p in populations], np.float32)
     if channel is None:
         return np.full(n_pixels, mean[0]), np.full(n_pixels, precision[0])
     return mean[channel], precision[channel]
@@ -354,8 +354,8 @@ def _shrink_faint(estimate, slopes, amplitudes, channel):
     for which, populations in ((2, slopes), (0, amplitudes)):
         if not any(populations):
             continue
-        mean = np.array([p.mean if p else 0.0 for p in populations])
-        spread2 = np.array([p.spread**2 if p else np.inf for p in populations])
+        mean = np.array([p.mean if p else 0.0 for p in populations], np.float32)
+        spread2 = np.array([p.spread**2 if p else np.inf for p in populations], np.float32)
         if channel is not None:
             mean, spread2 = mean[channel], spread2[channel]
         own = estimate.covariance[which]

@@ -3,7 +3,7 @@
 The signal of dark i is ``y_i = a g_i(gamma) + d T_i``: linear in amplitude and dark level once the
 slope is fixed. A grid of slopes therefore needs weighted sums only, which are products of matrices
 (variable projection), and Gauss-Newton steps refine the best of them. All sums run over the darks,
-(n_darks, n_pixels), in float32; the equations of a pixel are solved in float64.
+(n_darks, n_pixels), and like the equations of a pixel they are in float32.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from crsteps.persistence.fit_series import Estimate
+from crsteps.persistence.slope_expansion import product_in_pieces
 
 __all__ = ["CONVERGED", "leave_one_out", "refine", "search"]
 
@@ -22,6 +23,10 @@ _RIDGE = 0.01
 _LONGEST_STEP = 0.5
 # A dark level that is given exactly is held by this many times what the series knows of it.
 _EXACT = 1e7
+_TINY = np.float32(1e-30)
+
+# Pixels whose sums are worked out at once.
+_IN_CACHE = 4096
 
 CONVERGED = 0.1
 """Decrement below which the fit of a pixel has converged."""
@@ -72,13 +77,32 @@ def refine(series, signals, estimate, *, max_steps):
         The same object.
     """
     for _ in range(max_steps):
-        todo = np.flatnonzero(estimate.decrement > CONVERGED)
-        if not todo.size:
+        left = np.flatnonzero(estimate.decrement > CONVERGED)
+        if not left.size:
             break
-        theta = (estimate.amplitude[todo], estimate.dark[todo], estimate.gamma[todo])
-        theta = (part.astype(np.float64, copy=False) for part in theta)
-        estimate.update(todo, _step(series, signals.at(todo), *theta))
+        for todo in in_cache(left):
+            theta = (estimate.amplitude[todo], estimate.dark[todo], estimate.gamma[todo])
+            estimate.update(todo, _step(series, signals.at(todo), *theta))
     return estimate
+
+
+def in_cache(pixels):
+    """
+    Divide pixels into lists whose signals stay in the cache of the processor.
+
+    Parameters
+    ----------
+    pixels : ndarray of int
+        The pixels.
+
+    Returns
+    -------
+    lists : list of ndarray
+        The same in their order, a few thousand in each.
+    """
+    if not pixels.size:
+        return []
+    return np.array_split(pixels, max(round(pixels.size / _IN_CACHE), 1))
 
 
 def leave_one_out(series, signals, estimate):
@@ -97,6 +121,10 @@ def leave_one_out(series, signals, estimate):
     residuals : ndarray
         Residuals to first order in the parameters, float32, (n_darks, n); 0 where unusable.
     """
+    parts = in_cache(np.arange(signals.y.shape[1]))
+    if len(parts) > 1:
+        some = [leave_one_out(series, signals.at(part), estimate.at(part)) for part in parts]
+        return np.concatenate(some, axis=1)
     g, dg = _unit_signals(series, estimate.gamma)
     dg *= estimate.amplitude.astype(np.float32)
     t = series.exposure[:, np.newaxis]
@@ -143,7 +171,7 @@ def _search(series, signals):
     a = here + shift * (0.5 * (above - below) + shift * (0.5 * (above + below) - here))
     s_gt = s_gt[best, 0] if s_gt.shape[1] == 1 else _around(s_gt, best)[1]
     d = (s_ty - a * s_gt) / s_tt
-    return tuple(part.astype(np.float64) for part in (a, d, gamma))
+    return a, d, gamma
 
 
 def _peak(values):
@@ -177,8 +205,7 @@ def _step(series, signals, amplitude, dark, gamma):
     chi2 = _dot(residual, scratch)
 
     # the derivatives with respect to the slope have been those for an amplitude of 1
-    normal = [part.astype(np.float64) for part in (aa, dd, gg, ad, ag, gd)]
-    gradient = [part.astype(np.float64) for part in gradient]
+    normal = [aa, dd, gg, ad, ag, gd]
     normal[2] *= amplitude**2
     for part in (normal[4], normal[5], gradient[2]):
         part *= amplitude
@@ -190,7 +217,7 @@ def _step(series, signals, amplitude, dark, gamma):
         normal[1] += precision
         gradient[1] -= precision * dark
     theta = (amplitude, dark, gamma)
-    return _solve_normal(series, theta, normal, gradient, chi2.astype(np.float64))
+    return _solve_normal(series, theta, normal, gradient, chi2)
 
 
 def _model(series, g, amplitude, dark):
@@ -218,27 +245,40 @@ def _finite_precision(precision, from_darks):
 
 
 def _solve_normal(series, theta, normal, gradient, chi2):
-    """Solve the normal equations of every pixel and go there, within the range of slopes."""
+    """
+    Solve the normal equations of every pixel and go there, within the range of slopes.
+
+    The dark level is eliminated first, which leaves two equations for amplitude and slope.
+    """
     amplitude, dark, gamma = theta
     aa, dd, gg, ad, ag, dg = normal
     g_a, g_d, g_g = gradient
-    covariance = _inverse(aa, dd, gg + _RIDGE, ad, ag, dg)
-    step = _times(covariance, gradient)
-    new = np.clip(gamma + np.clip(step[2], -_LONGEST_STEP, _LONGEST_STEP), series.low, series.high)
+    by_dark = 1 / np.maximum(dd, _TINY)
+    a_dark, g_dark = ad * by_dark, dg * by_dark
+    aa, ag, gg = aa - ad * a_dark, ag - dg * a_dark, gg + np.float32(_RIDGE) - dg * g_dark
+    r_a, r_g = g_a - g_d * a_dark, g_g - g_d * g_dark
+    determinant = aa * gg - ag * ag
+    scale = 1 / np.where(determinant > 0, determinant, np.float32(np.inf))
+    c_aa, c_gg, c_ag = gg * scale, aa * scale, -ag * scale
+    to_slope = c_ag * r_a + c_gg * r_g
+    step_a = c_aa * r_a + c_ag * r_g
+    free = gamma + to_slope
+    step_g = np.clip(to_slope, -_LONGEST_STEP, _LONGEST_STEP)
+    new = np.clip(gamma + step_g, series.low, series.high)
     # Where the slope cannot go all the way, amplitude and dark level are the best for its step.
-    held = np.abs(new - gamma - step[2]) > 1e-12
-    step[2] = new - gamma
+    held = new != free
+    step_g = np.where(held, new - gamma, step_g)
     if held.any():
-        determinant = np.maximum(aa * dd - ad**2, 1e-300)
-        r_a, r_d = g_a - ag * step[2], g_d - dg * step[2]
-        step[0] = np.where(held, (dd * r_a - ad * r_d) / determinant, step[0])
-        step[1] = np.where(held, (aa * r_d - ad * r_a) / determinant, step[1])
-    decrement = step[0] * g_a + step[1] * g_d + step[2] * g_g
+        step_a = np.where(held, (r_a - ag * step_g) / np.maximum(aa, _TINY), step_a)
+    step_d = g_d * by_dark - a_dark * step_a - g_dark * step_g
+    decrement = step_a * g_a + step_d * g_d + step_g * g_g
+    c_ad, c_dg = -a_dark * c_aa - g_dark * c_ag, -a_dark * c_ag - g_dark * c_gg
+    c_dd = by_dark - a_dark * c_ad - g_dark * c_dg
     return Estimate(
-        amplitude + step[0],
-        dark + step[1],
+        amplitude + step_a,
+        dark + step_d,
         new,
-        np.array(covariance),
+        np.array([c_aa, c_dd, c_gg, c_ad, c_ag, c_dg]),
         chi2 - decrement,
         np.abs(decrement),
     )
@@ -255,24 +295,8 @@ def _unit_signals(series, gamma):
     for term in range(2, len(basis)):
         np.multiply(twice, basis[term - 1], out=basis[term])
         basis[term] -= basis[term - 2]
-    both = series.shape @ basis
+    both = product_in_pieces(series.shape, basis)
     return both[: len(series.exposure)], both[len(series.exposure) :]
-
-
-def _inverse(aa, dd, gg, ad, ag, dg):
-    """Inverse of a symmetric 3x3 matrix in each pixel, as (aa, dd, gg, ad, ag, dg)."""
-    c_aa, c_ad, c_ag = dd * gg - dg * dg, ag * dg - ad * gg, ad * dg - ag * dd
-    determinant = aa * c_aa + ad * c_ad + ag * c_ag
-    scale = 1.0 / np.where(determinant > 0, determinant, np.inf)
-    parts = (c_aa, aa * gg - ag * ag, aa * dd - ad * ad, c_ad, c_ag, ad * ag - aa * dg)
-    return [part * scale for part in parts]
-
-
-def _times(covariance, vector):
-    """Product of a symmetric 3x3 matrix and a vector in each pixel."""
-    aa, dd, gg, ad, ag, dg = covariance
-    a, d, g = vector
-    return [aa * a + ad * d + ag * g, ad * a + dd * d + dg * g, ag * a + dg * d + gg * g]
 
 
 def _largest(values):

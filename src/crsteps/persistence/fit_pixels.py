@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import chi2 as chi2_distribution
 
-from crsteps.persistence.fit_kernel import CONVERGED, leave_one_out, refine, search
+from crsteps.persistence.fit_kernel import CONVERGED, in_cache, leave_one_out, refine, search
 from crsteps.persistence.fit_series import Estimate, Signals
 
 __all__ = ["DarkData", "PixelFits", "fit_pixels"]
@@ -219,8 +219,8 @@ def _leave_out_hits(series, signals, estimate, limits, *, fewest, threshold, max
         points = n_darks if mine.usable is None else mine.usable.sum(axis=0)
         points = np.broadcast_to(points, todo.shape)
         unknown = np.flatnonzero(~np.isfinite(new.gamma) & (points >= fewest))
-        if unknown.size:
-            new.update(unknown, search(series, mine.at(unknown)))
+        for some in in_cache(unknown):
+            new.update(some, search(series, mine.at(some)))
         refine(series, mine, new, max_steps=_STEPS_BEFORE_HITS)
         if new is not estimate:
             estimate.update(todo, new)

@@ -13,13 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.polynomial import chebyshev
 
-__all__ = ["SlopeExpansion", "expand_in_slope"]
+__all__ = ["SlopeExpansion", "expand_in_slope", "product_in_pieces"]
 
 _TOLERANCE = 1e-10
 _ROUNDING = 1e-14
 _MOST_TERMS = 128
 # Slopes that are all the same still get a range, so that the derivative is known too.
 _LEAST_HALF_WIDTH = 0.02
+# Multiplications in one product of matrices; OpenBLAS takes several times as long for each of them
+# beyond a million, where it begins to rearrange the matrices.
+_SMALL_PRODUCT = 8e5
 
 
 @dataclass(frozen=True)
@@ -155,3 +158,27 @@ def expand_in_slope(function, *, low, high, log_time, tolerance=_TOLERANCE):
         f"slopes from {low:g} to {high:g} are too wide a range for these times since the "
         "stimulus; limit the range of slopes"
     )
+
+
+def product_in_pieces(rows, columns):
+    """
+    Multiply a small matrix with many columns, a few of them at a time.
+
+    Parameters
+    ----------
+    rows : ndarray
+        Matrix, (n_functions, n_terms).
+    columns : ndarray
+        Columns, (n_terms, n).
+
+    Returns
+    -------
+    product : ndarray
+        Of the type of the matrix, (n_functions, n).
+    """
+    result = np.empty((len(rows), columns.shape[1]), rows.dtype)
+    step = max(int(_SMALL_PRODUCT / rows.size), 1)
+    for first in range(0, columns.shape[1], step):
+        some = slice(first, first + step)
+        np.matmul(rows, columns[:, some], out=result[:, some])
+    return result
