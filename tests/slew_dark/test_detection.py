@@ -141,6 +141,35 @@ def test_quality_of_one_bit_restricts_astroscrappy(bit_dark):
     assert both.used_quality == "bit"
 
 
+@pytest.mark.parametrize("detector", ["lacosmic", "pycosmic"])
+def test_detectors_of_single_images_know_the_noise_of_each_pixel(dark, detector):
+    found = find(dark, options=replace(OPTIONS, detector=detector))
+    peer = find(dark, options=replace(OPTIONS, detector="astroscrappy"))
+    reached, of_peer = (precision_and_recall(dark, result.mask) for result in (found, peer))
+    assert reached[0] > of_peer[0]  # without the quality plane
+    assert reached[1] > 0.94
+    assert found.used_quality == "none"
+    assert found.significance is None
+    good = usable(dark)
+    assert_allclose(found.cleaned[good & ~found.mask], dark.data[good & ~found.mask], atol=1e-2)
+    hit = found.mask & (dark.data > found.background + 20 * found.noise)
+    residual = ((found.cleaned - found.background) / found.noise)[hit]
+    assert np.abs(residual).max() < 20
+
+
+def test_options_of_astroscrappy_are_those_of_the_shared_lacosmic(dark):
+    laplacian = replace(SLEW_DARK, sigclip=8.0, satlevel=1950.0, psffwhm=2.0)
+    options = replace(OPTIONS, detector="lacosmic", laplacian=laplacian)
+    shared = options.shared(ELECTRONS_PER_ADU)
+    assert (shared.sigclip, shared.satlevel, shared.niter) == (8.0, 1000.0, 6)
+    assert shared.psffwhm_x == shared.psffwhm_y == 2.0
+    assert not shared.gain_apply
+    plain = find(dark, options=replace(OPTIONS, detector="lacosmic"))
+    assert np.count_nonzero(find(dark, options=options).mask) < np.count_nonzero(plain.mask)
+    with pytest.raises(ValueError, match="satlevel is 0"):
+        replace(options, laplacian=replace(laplacian, satlevel=0.0))
+
+
 def test_significance_is_the_shared_hysteresis(dark):
     options = replace(OPTIONS, detector="significance", seed_significance=6, grow_significance=4)
     found = find(dark, options=options)
@@ -163,7 +192,7 @@ def test_unusable_pixels_are_never_flagged_and_inputs_never_changed(dark, detect
         assert_array_equal(array, old)
 
 
-@pytest.mark.parametrize("detector", ["hybrid", "astroscrappy"])
+@pytest.mark.parametrize("detector", ["hybrid", "astroscrappy", "lacosmic", "pycosmic"])
 def test_a_master_dark_is_taken_off(dark, detector):
     master = np.zeros(dark.data.shape, dtype=np.float32)
     master[200:300, 200:300] = np.arange(10_000).reshape(100, 100) % 37 * 60.0
@@ -262,8 +291,8 @@ def test_wrong_choices_are_refused(dark):
     for gain in (0, -1, np.nan, np.inf):
         with pytest.raises(ValueError, match="electrons_per_adu"):
             find(dark, electrons_per_adu=gain)
-    with pytest.raises(ValueError, match="no such detector: 'lacosmic'; there are hybrid"):
-        DetectionOptions(detector="lacosmic")
+    with pytest.raises(ValueError, match="no such detector: 'laplacian'; there are hybrid"):
+        DetectionOptions(detector="laplacian")
     with pytest.raises(ValueError, match=r"grow_significance \(6\) must lie between 0 and seed"):
         DetectionOptions(grow_significance=6)
     with pytest.raises(ValueError, match="grow_quality"):

@@ -261,7 +261,7 @@ def test_shipped_parameter_files_run(small, checkout):
         assert len(SlewDarkCosmicsStep.call(str(small.path), config_file=path).clusters) > 0
 
 
-@pytest.mark.parametrize("detector", ["hybrid", "significance", "astroscrappy+quality"])
+@pytest.mark.parametrize("detector", ["hybrid", "significance", "astroscrappy+quality", "pycosmic"])
 def test_companions_are_used(small, in_tmp_path, detector):
     """A master dark with a ramp in it and a huge noise at one hit change what is found."""
     from crsteps.simulation.nisp_files import write_companion

@@ -107,6 +107,7 @@ def test_saturated_pixels_are_flagged_and_searched(small):
         ({"psfsize": 4}, "psfsize = 4 is even"),
         ({"n_outputs": 200}, "n_outputs = 200 outputs cannot share the 128 columns"),
         ({"clean_method": "detector"}, "clean_method = detector"),
+        ({"detector": "lacosmic", "satlevel": 0.0}, "detector = lacosmic: satlevel is 0"),
         ({"detecter": "hybrid"}, "did you mean detector"),
         ({"quality": "chi"}, "quality"),
         ({"save_root": True}, r"crsteps\[root\]"),

@@ -1,16 +1,21 @@
 """Cosmic rays of a dark: its background and noise, and the detectors that there are."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
+from crsteps.cosmic_rays.auxiliary import detect_auxiliary
+from crsteps.cosmic_rays.lacosmic import LacosmicOptions
 from crsteps.cosmic_rays.laplacian import LaplacianOptions, detect_laplacian
 from crsteps.cosmic_rays.significance import significance_hysteresis
 from crsteps.detector.macc import PHOTOMETRIC, MaccReadout
 from crsteps.slew_dark.hybrid import find_hits
 from crsteps.slew_dark.noise_map import estimate_background_and_noise
 
-DETECTORS = ("hybrid", "astroscrappy", "astroscrappy+quality", "significance")
+_SHARED = ("lacosmic", "pycosmic")
+DETECTORS = ("hybrid", "astroscrappy", "astroscrappy+quality", "significance", *_SHARED)
+# Those that have no cleaned image of their own.
+WITHOUT_CLEANED_IMAGE = ("hybrid", "significance")
 _THRESHOLDS = ("seed_significance", "grow_significance", "seed_quality", "grow_quality")
 
 
@@ -24,7 +29,9 @@ class DetectionOptions:
     detector : str
         "hybrid": signal and quality plane together (`crsteps.slew_dark.hybrid`); "astroscrappy";
         "astroscrappy+quality": its pixels whose quality factor exceeds ``grow_quality``, or that
-        a plane of one bit flags; "significance": the signal alone, whatever its shape.
+        a plane of one bit flags; "significance": the signal alone, whatever its shape;
+        "lacosmic" and "pycosmic": detectors of single images (`crsteps.cosmic_rays.auxiliary`)
+        with the noise of each pixel as it is measured.
     seed_significance, grow_significance : float
         Signal in units of its noise above which a pixel is flagged by itself, or beside one that
         is.
@@ -35,7 +42,8 @@ class DetectionOptions:
     readout : MaccReadout
         Sampling of the ramp, for the quality factor that "hybrid" expects of hits.
     laplacian : LaplacianOptions
-        Parameters of astroscrappy; its gain is replaced by ``electrons_per_adu``.
+        Parameters of astroscrappy; its gain is replaced by ``electrons_per_adu``. "lacosmic" has
+        them too, but for the read noise.
     """
 
     detector: str = "hybrid"
@@ -58,6 +66,30 @@ class DetectionOptions:
                 raise ValueError(
                     f"grow_{quantity} ({grow}) must lie between 0 and seed_{quantity} ({seed})"
                 )
+        self.shared(1.0)
+
+    def shared(self, electrons_per_adu):
+        """
+        Options of a shared detector.
+
+        Parameters
+        ----------
+        electrons_per_adu : float
+            Gain [e-/ADU].
+
+        Returns
+        -------
+        LacosmicOptions or None
+            None for the detector's own.
+        """
+        if self.detector != "lacosmic":
+            return None
+        values = asdict(self.laplacian)
+        width = values.pop("psffwhm")
+        values["satlevel"] /= electrons_per_adu
+        for name in ("gain", "readnoise"):
+            del values[name]
+        return LacosmicOptions(**values, psffwhm_x=width, psffwhm_y=width, gain_apply=False)
 
 
 @dataclass(frozen=True)
@@ -127,7 +159,7 @@ def find_cosmic_rays(
         Noise of each pixel [ADU]; estimated from the dark itself if None.
     added_variance : ndarray of float, shape (ny, nx), optional
         Variance that single pixels have besides, such as that of persistence which was taken off
-        [ADU squared]. astroscrappy does without.
+        [ADU squared]. "astroscrappy" does without.
     master_dark : ndarray of float, shape (ny, nx), optional
         Dark current to take off [ADU].
     offset : float, optional
@@ -172,6 +204,10 @@ def find_cosmic_rays(
         mask, cleaned = mask & usable, cleaned + np.float32(offset)
         if kind is not None:
             mask &= quality > (options.grow_quality if kind == "chi2" else 0)
+    elif options.detector in _SHARED:
+        signal = np.where(usable, image - background, 0)
+        mask, cleaned = _by_shared_detector(signal, noise, usable, electrons_per_adu, options)
+        cleaned = cleaned + background
     else:
         signal = image - background
         significance = np.full(data.shape, np.nan, dtype=np.float32)
@@ -212,6 +248,22 @@ def _usable(data, usable, noise, master_dark):
     if master_dark is not None:
         usable &= np.isfinite(master_dark)
     return usable
+
+
+def _by_shared_detector(signal, noise, usable, electrons_per_adu, options):
+    """Mask of a detector of single images, and its cleaned image."""
+    known = usable & (noise > 0)  # a constant image has no noise
+    if not known.any():
+        return np.zeros(signal.shape, dtype=bool), signal
+    # Bad pixels are background and not missing: L.A.Cosmic would leave out their neighbours.
+    found = detect_auxiliary(
+        options.detector,
+        signal,
+        read_variance=np.square(np.where(known, noise, np.median(noise[known]))),
+        poisson_factor=1 / electrons_per_adu,
+        options=options.shared(electrons_per_adu),
+    )
+    return found.mask & known, found.cleaned
 
 
 def _by_signal(signal, significance, plane, electrons_per_adu, options):

@@ -16,7 +16,7 @@ from crsteps.framework.processes import Helpers
 from crsteps.framework.references import find_reference
 from crsteps.framework.step import CrStep
 from crsteps.slew_dark.analysis import JUMP_DET, AnalysisOptions
-from crsteps.slew_dark.detection import DetectionOptions
+from crsteps.slew_dark.detection import WITHOUT_CLEANED_IMAGE, DetectionOptions
 from crsteps.slew_dark.products_step import Products
 from crsteps.slew_dark.report import statistics_cards
 from crsteps.slew_dark.statistics import StatisticsOptions
@@ -44,7 +44,7 @@ class SlewDarkCosmicsStep(CrStep):
     result = None
 
     spec = """
-        detector = option('hybrid', 'astroscrappy', 'astroscrappy+quality', 'significance', default='hybrid')  # How cosmic rays are found
+        detector = option('hybrid', 'astroscrappy', 'astroscrappy+quality', 'significance', 'lacosmic', 'pycosmic', default='hybrid')  # How cosmic rays are found
         bad_pixel_mask = string(default=None)  # FITS file of bad pixels, non-zero is bad, extensions named after detectors
         master_dark = string(default=None)  # FITS file of a dark without cosmic rays (ADU) to subtract
         noise_map = string(default=None)  # FITS file of the noise of pixels (ADU); default: measured on the dark itself
@@ -75,7 +75,7 @@ class SlewDarkCosmicsStep(CrStep):
         psffwhm = float(min=0.1, default=1.5)  # astroscrappy: FWHM of the PSF (pixels), with fsmode = convolve
         psfsize = integer(min=3, default=5)  # astroscrappy: odd size of the PSF image (pixels), with fsmode = convolve
         psfbeta = float(min=0, default=4.765)  # astroscrappy: exponent of a Moffat PSF, with fsmode = convolve
-        clean_method = option('median', 'mean', 'background', 'nan', 'detector', default='median')  # How flagged pixels are replaced; detector: by astroscrappy's cleaned image
+        clean_method = option('median', 'mean', 'background', 'nan', 'detector', default='median')  # How flagged pixels are replaced; detector: by its own cleaned image
         detectors = force_list(default=None)  # Detectors to process; default: all in the file
         jobs = integer(min=1, default=1)  # Processes that work at the same time, one detector each
         save_mask = boolean(default=True)  # With save_results, write the mask
@@ -181,24 +181,27 @@ class SlewDarkCosmicsStep(CrStep):
                     f"{grow} = {getattr(self, grow):g} is above {seed} = {getattr(self, seed):g}: "
                     f"set {grow} to at most {seed}."
                 )
-        if self.clean_method == "detector" and "astroscrappy" not in self.detector:
+        if self.clean_method == "detector" and self.detector in WITHOUT_CLEANED_IMAGE:
             raise CrstepsInputError(
-                f"clean_method = detector takes the image cleaned by astroscrappy, and detector = "
+                f"clean_method = detector takes the image that the detector cleans, and detector = "
                 f"{self.detector} makes none: set one of them to another value."
             )
         if self.psfsize % 2 == 0:
             raise CrstepsInputError(f"psfsize = {self.psfsize} is even: set it to an odd number.")
         names = [item.name for item in fields(LaplacianOptions) if item.name != "gain"]
-        return DetectionOptions(
-            detector=self.detector,
-            seed_significance=self.seed_significance,
-            grow_significance=self.grow_significance,
-            seed_quality=self.seed_quality,
-            grow_quality=self.grow_quality,
-            n_outputs=n_outputs,
-            readout=MaccReadout(*macc) if macc else PHOTOMETRIC,
-            laplacian=LaplacianOptions(**{name: getattr(self, name) for name in names}),
-        )
+        try:
+            return DetectionOptions(
+                detector=self.detector,
+                seed_significance=self.seed_significance,
+                grow_significance=self.grow_significance,
+                seed_quality=self.seed_quality,
+                grow_quality=self.grow_quality,
+                n_outputs=n_outputs,
+                readout=MaccReadout(*macc) if macc else PHOTOMETRIC,
+                laplacian=LaplacianOptions(**{name: getattr(self, name) for name in names}),
+            )
+        except ValueError as error:
+            raise CrstepsInputError(f"detector = {self.detector}: {error}.") from None
 
     def _tasks(self, exposure, options):
         """One task for each detector that is wanted, its companions found and checked."""
