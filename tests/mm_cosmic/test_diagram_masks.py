@@ -8,7 +8,7 @@ import pytest
 
 from crsteps.mm_cosmic import simulated_diagram
 from crsteps.mm_cosmic.diagram import DiagramOptions
-from crsteps.mm_cosmic.diagram_masks import find_in_diagram
+from crsteps.mm_cosmic.diagram_masks import find_in_diagram, rising_features
 from crsteps.mm_cosmic.offsets import shift_image
 
 NOISE = {"gain": 1.0, "read_noise": 4.0}
@@ -133,11 +133,22 @@ def test_what_is_not_to_be_cleaned_is_neither_flagged_nor_simulated():
 
 def test_pixels_of_single_image_detectors_are_not_simulated():
     data = exposures()
+    data[:2, 0:2, :] += 300
     masks = [only_pixels((slice(i, i + 2), slice(0, 90))) for i in (0, 10, 20, 30)]
+    masks[0] |= only_pixels((slice(40, 50), 5))  # does not rise above the noise: no cosmic ray
     found = [SimpleNamespace(mask=mask, cleaned=None) for mask in masks]
     auxiliary = SimpleNamespace(median=found[0], mean=None, exposures=found[1:])
-    result = find_in_diagram(data, **NOISE, auxiliary=auxiliary, options=OPTIONS)
+    options = replace(OPTIONS, threshold_rnoise=30.0)
+    result = find_in_diagram(data, **NOISE, auxiliary=auxiliary, options=options)
     assert result.simulated.n_pixels == 62 * 90
+
+
+def test_features_that_rise():
+    mask = only_pixels((2, slice(3, 6)), (3, 6), (8, 8), (12, slice(0, 4)))
+    image = np.zeros(mask.shape)
+    image[3, 6], image[8, 8], image[20, 20], image[12, 2] = 5, 2, 9, np.nan
+    kept = rising_features(mask, image, 3.0)
+    assert np.array_equal(kept, only_pixels((2, slice(3, 6)), (3, 6)))
 
 
 @pytest.mark.parametrize("applied_to", ["simulated", "original"])

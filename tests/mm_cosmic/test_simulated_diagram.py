@@ -1,7 +1,6 @@
 """The simulated diagram, against closed forms, brute force and what numina-crmasks 0.40 drew."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -227,10 +226,6 @@ def images_of(data):
     return diagram_images(data, cr_coincidences=2)
 
 
-def found(mask, cleaned=None):
-    return SimpleNamespace(mask=np.asarray(mask), cleaned=cleaned)
-
-
 @pytest.fixture
 def data():
     rng = np.random.default_rng(11)
@@ -266,8 +261,7 @@ def test_flagged_pixels_of_the_median_take_the_lowest_signal(data):
     mask = np.zeros((12, 14), dtype=bool)
     mask[4, 5] = True
     images = images_of(data)
-    auxiliary = SimpleNamespace(median=found(mask), exposures=())
-    (signal, *_) = expect(images, auxiliary=auxiliary).signal
+    (signal, *_) = expect(images, flagged=mask).signal
     assert signal[4, 5] == images.lowest[4, 5]
     assert np.array_equal(signal[~mask], images.median[~mask])
 
@@ -293,24 +287,22 @@ def test_offsets_shift_the_expectation(data):
 
 def test_single_exposures_are_simulated_from_themselves(data):
     options = replace(OPTIONS, synthetic="single")
-    none = np.zeros((12, 14), dtype=bool)
-    cleaned = [found(none, plane + 1) for plane in data]
-    auxiliary = SimpleNamespace(median=found(none), exposures=cleaned)
+    cleaned = [plane + 1 for plane in data]
     factors = np.array([1.0, 0.5, 2.0])
-    expected = expect(images_of(data), options=options, auxiliary=auxiliary, flux_factors=factors)
+    expected = expect(images_of(data), options=options, cleaned=cleaned, flux_factors=factors)
     # They have their own flux: the factors are in them already.
     for signal, plane in zip(expected.signal, data, strict=True):
         assert np.array_equal(signal, plane + 1)
     expected = expect(
         images_of(data),
         options=options,
-        auxiliary=auxiliary,
+        cleaned=cleaned,
         flux_factors=factors,
         apply_flux_factor_to="original",
     )
     assert expected.signal[2] == pytest.approx(2 * (data[2] + 1))
     with pytest.raises(ValueError, match="does not go with offsets"):
-        expect(images_of(data), options=options, auxiliary=auxiliary, offsets=np.zeros((3, 2)))
-    for nothing in (None, SimpleNamespace(median=found(none), exposures=[found(none)] * 3)):
+        expect(images_of(data), options=options, cleaned=cleaned, offsets=np.zeros((3, 2)))
+    for nothing in (None, [None] * 3, cleaned[:2]):
         with pytest.raises(ValueError, match="cleaned by a detector"):
-            expect(images_of(data), options=options, auxiliary=nothing)
+            expect(images_of(data), options=options, cleaned=nothing)

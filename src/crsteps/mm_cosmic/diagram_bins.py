@@ -55,7 +55,8 @@ class AxisBins:
             the axis was made so.
         """
         place = values if np.isinf(self.unit) else np.arcsinh(values / np.float32(self.unit))
-        index = np.floor((place - np.float32(self.first)) / np.float32(self.step))
+        # In single precision one value in a million would end up in the bin beside its own.
+        index = (place.astype(np.float64) - self.first) / self.step
         return self.table[np.clip(index, 0, self.table.size - 1).astype(np.intp)]
 
 

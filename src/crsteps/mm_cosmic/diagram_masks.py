@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crsteps.cosmic_rays.hysteresis import dilate
+from crsteps.cosmic_rays.hysteresis import dilate, grow_seeds
 from crsteps.mm_cosmic.boundary_fit import FittedBoundary, fit_boundary
 from crsteps.mm_cosmic.diagram import DiagramOptions, diagram_images
 from crsteps.mm_cosmic.simulated_diagram import (
@@ -80,7 +80,8 @@ def find_in_diagram(
     auxiliary : crsteps.mm_cosmic.auxiliary_images.AuxiliaryImages, optional
         What detectors of single images found in the median and in each exposure, of the flux of
         ``data`` (after division, if flux factors are applied to the original exposures), cleaned
-        images in the same units. What they flagged is not simulated.
+        images in the same units. What they flagged is not simulated; in the median, only
+        features that somewhere rise above ``threshold_rnoise`` count.
     to_be_cleaned : ndarray of bool, shape (ny, nx), optional
         False where nothing is to be flagged or simulated; True everywhere if not given.
     flux_factors : array-like, shape (n,), optional
@@ -124,20 +125,24 @@ def find_in_diagram(
     if apply_flux_factor_to == "original":
         data /= factors.astype(np.float32)[:, None, None]
     images = diagram_images(data, cr_coincidences=options.cr_coincidences)
+    used = to_be_cleaned & (images.n_usable == n)
+    detected = {}
+    if auxiliary is not None:
+        limit = images.lowest + (options.threshold_rnoise * read_noise).astype(np.float32)
+        flagged = rising_features(auxiliary.median.mask, images.median, limit)
+        used &= ~np.logical_or.reduce([flagged, *(found.mask for found in auxiliary.exposures)])
+        detected["flagged"] = flagged
+        detected["cleaned"] = [found.cleaned for found in auxiliary.exposures]
     expected = expected_exposures(
         images,
         gain=gain,
         read_noise=read_noise,
         options=options,
-        auxiliary=auxiliary,
+        **detected,
         flux_factors=factors,
         apply_flux_factor_to=apply_flux_factor_to,
         offsets=offsets,
     )
-    used = to_be_cleaned & (images.n_usable == n)
-    if auxiliary is not None:
-        for found in (auxiliary.median, *auxiliary.exposures):
-            used &= ~found.mask
     simulated = simulate_diagram(expected, lowest=images.lowest, used=used, options=options)
     boundary = fit_boundary(simulated, options)
     masks = _test_images(data, images, boundary, to_be_cleaned, read_noise, options)
@@ -149,6 +154,27 @@ def find_in_diagram(
         simulated=simulated,
         warnings=simulated.warnings + boundary.warnings,
     )
+
+
+def rising_features(mask, image, limit):
+    """
+    Keep the features of a mask that somewhere rise above a limit.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (ny, nx)
+        Mask whose features are its 8-connected components.
+    image : ndarray, shape (ny, nx)
+        Image in which they were found.
+    limit : float or ndarray, shape (ny, nx)
+        What at least one pixel of a feature must exceed.
+
+    Returns
+    -------
+    ndarray of bool, shape (ny, nx)
+    """
+    with np.errstate(invalid="ignore"):
+        return grow_seeds(mask & (image > limit), mask)
 
 
 def _test_images(data, images, boundary, to_be_cleaned, read_noise, options):

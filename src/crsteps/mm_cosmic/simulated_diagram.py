@@ -82,7 +82,8 @@ def expected_exposures(
     gain,
     read_noise,
     options,
-    auxiliary=None,
+    flagged=None,
+    cleaned=None,
     flux_factors=None,
     apply_flux_factor_to="simulated",
     offsets=None,
@@ -99,9 +100,11 @@ def expected_exposures(
         Electrons per unit, and read noise in image units, of the exposures as they are read out.
     options : crsteps.mm_cosmic.diagram.DiagramOptions
         Options.
-    auxiliary : crsteps.mm_cosmic.auxiliary_images.AuxiliaryImages, optional
-        What detectors of single images found: flagged pixels of the median take the lowest
-        signal instead, and the cleaned exposures are what ``synthetic="single"`` starts from.
+    flagged : ndarray of bool, shape (ny, nx), optional
+        Pixels of the median that a detector of single images has flagged: they take the lowest
+        signal instead.
+    cleaned : sequence of ndarray or None, optional
+        Exposures as such a detector has cleaned them, which ``synthetic="single"`` starts from.
     flux_factors : array-like, shape (n,), optional
         Flux of each exposure relative to the scene: an exposure with a factor above 1 is brighter
         than the median. 1 if not given.
@@ -123,13 +126,13 @@ def expected_exposures(
     factors = np.asarray(flux_factors, dtype=np.float64)
     divisors = factors if apply_flux_factor_to == "original" else np.ones(factors.size)
     if options.synthetic == "single":
-        signal = _cleaned_exposures(auxiliary, offsets, factors.size)
+        signal = _cleaned_exposures(cleaned, offsets, factors.size)
         # The cleaned exposures have their own flux already.
         factors = divisors
     else:
         median = np.maximum(images.median, 0)
-        if auxiliary is not None:
-            median = np.where(auxiliary.median.mask, images.lowest, median)
+        if flagged is not None:
+            median = np.where(flagged, images.lowest, median)
         signal = [median] * factors.size
         if offsets is not None:
             signal = [shift_image(median, dx, dy) for dx, dy in offsets]
@@ -141,14 +144,13 @@ def expected_exposures(
     return ExpectedExposures(signal, divisors, gain, read_noise, offsets is not None)
 
 
-def _cleaned_exposures(auxiliary, offsets, n_exposures):
+def _cleaned_exposures(cleaned, offsets, n_exposures):
     """Exposures as a detector of single images has cleaned them."""
     if offsets is not None:
         raise ValueError(
             "synthetic single simulates each exposure where it lies: it does not go with offsets"
         )
-    cleaned = [found.cleaned for found in auxiliary.exposures] if auxiliary else []
-    if len(cleaned) != n_exposures or any(image is None for image in cleaned):
+    if cleaned is None or len(cleaned) != n_exposures or any(image is None for image in cleaned):
         raise ValueError(
             "synthetic single needs exposures cleaned by a detector of single images: choose "
             "one that cleans, such as lacosmic, or synthetic median"
