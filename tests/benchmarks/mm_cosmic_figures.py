@@ -13,10 +13,12 @@ from PIL import Image
 from crsteps.detector.noise import ExposureNoise
 from crsteps.mm_cosmic.boundary import detection_boundary
 from crsteps.mm_cosmic.combination import combine
-from crsteps.mm_cosmic.diagnostic_figures import plot_diagnostic, plot_simulated_and_real
+from crsteps.mm_cosmic.diagnostic_figures import (
+    plot_diagnostic,
+    plot_expected_and_real,
+    plot_simulated_and_real,
+)
 from crsteps.mm_cosmic.diagram import DiagramOptions
-from crsteps.mm_cosmic.diagram_figures import DiagramCounts, count_in_diagram, diagram_pixels
-from crsteps.mm_cosmic.expected_diagram import expected_counts
 from crsteps.mm_cosmic.exposure_figures import plot_flux_factors, plot_offsets
 from crsteps.mm_cosmic.feature_figures import PageImages, PageOptions
 from crsteps.mm_cosmic.feature_page_figures import FeaturePage
@@ -77,24 +79,13 @@ def draw_diagnostic():
 def draw_null_model(result, boundary):
     """Diagram that the null model expects beside the real one."""
     figure = Figure(figsize=(13, 6.4), layout="constrained")
-    x, y, _, scale = diagram_pixels(result.lowest, result.median, READ_NOISE)
-    real = count_in_diagram(x, y, scale)
-    counts = expected_counts(
-        result.prior,
-        n_exposures=N_EXPOSURES,
-        cr_coincidences=2,
-        n_pixels=x.size,
-        relative_variance=result.equivalence.relative_variance,
-        x_edges=real.x_edges,
-        y_edges=real.y_edges,
-    )
-    plot_simulated_and_real(
+    plot_expected_and_real(
         figure,
         lowest=result.lowest,
         median=result.median,
-        simulated=DiagramCounts(counts, real.x_edges, real.y_edges, scale),
+        prior=result.prior,
+        relative_variance=result.equivalence.relative_variance,
         boundary=boundary,
-        left="expected by the null model, without cosmic rays",
         **LABELS,
     )
     return figure

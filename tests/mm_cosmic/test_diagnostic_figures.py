@@ -7,8 +7,13 @@ from matplotlib.figure import Figure
 
 from crsteps.mm_cosmic import diagnostic_figures
 from crsteps.mm_cosmic.boundary_fit import FittedBoundary
-from crsteps.mm_cosmic.diagnostic_figures import plot_diagnostic, plot_simulated_and_real
+from crsteps.mm_cosmic.diagnostic_figures import (
+    plot_diagnostic,
+    plot_expected_and_real,
+    plot_simulated_and_real,
+)
 from crsteps.mm_cosmic.diagram_figures import DiagramCounts, far_apart
+from crsteps.mm_cosmic.null_model import ScenePrior
 
 LINE = np.array([-10.0, 100.0, 400.0]), np.array([20.0, 40.0, 60.0])
 
@@ -129,6 +134,28 @@ def test_the_fit_is_drawn_with_its_steps(scene):
     assert {"limit of detection", "fixed points", "extended fits"} <= set(legend)
 
 
+def test_the_null_model_expects_as_many_pixels_as_there_are(scene):
+    images, _ = scene
+    signal = np.linspace(-5, 300, 200)
+    figure = Figure(layout="constrained")
+    plot_expected_and_real(
+        figure,
+        **images,
+        prior=ScenePrior(signal, -np.abs(signal) / 40, 9.0, 0.0),
+        relative_variance=0.0,
+        boundary=LINE,
+        noise=3.0,
+        n_exposures=3,
+        cr_coincidences=2,
+    )
+    expected, real = (np.nan_to_num(density) for density in densities(figure)[:2])
+    assert real.sum() == 60 * 70 - 7
+    assert expected.sum() == pytest.approx(real.sum(), rel=0.02)  # some lie beyond the axes
+    assert figure.axes[0].get_title(loc="left").startswith("expected by the null model")
+    # Where most of the real pixels are, the expected ones are too.
+    assert np.corrcoef(expected.sum(axis=0), real.sum(axis=0))[0, 1] > 0.7
+
+
 def test_flagged_pixels_stand_in_the_diagram_and_in_the_image(scene, codes):
     images, mean = scene
     figure = Figure(layout="constrained")
@@ -188,10 +215,15 @@ def test_degenerate_images_give_files(tmp_path, value):
     images = {name: np.full((5, 6), value, np.float32) for name in ("lowest", "median")}
     codes = np.zeros((5, 6), dtype=np.uint8)
     edges = np.linspace(0, 10, 11), np.linspace(0, 5, 6)
-    paths = [tmp_path / "diagnostic.png", tmp_path / "simulated.png"]
+    paths = [tmp_path / f"{name}.png" for name in ("diagnostic", "simulated", "expected")]
     plot_diagnostic(paths[0], **images, mean=images["median"], codes=codes)
     simulated = DiagramCounts(np.zeros((5, 10)), *edges, 1.0)
-    plot_simulated_and_real(paths[1], **images, simulated=simulated, boundary=None)
+    plot_simulated_and_real(paths[1], **images, simulated=simulated, boundary=LINE)
+    prior = ScenePrior(np.linspace(0, 9, 10), np.zeros(10), 1.0, 1.0)
+    counts = {"n_exposures": 3, "cr_coincidences": 2}
+    plot_expected_and_real(
+        paths[2], **images, prior=prior, relative_variance=0.0, boundary=None, **counts
+    )
     for path in paths:
         assert path.read_bytes().startswith(b"\x89PNG")
 

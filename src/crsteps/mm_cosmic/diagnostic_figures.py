@@ -1,5 +1,7 @@
 """Figures to judge a search by: diagrams, what was flagged and where, flux factors, offsets."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from crsteps.detector.display import zscale_limits
@@ -17,6 +19,7 @@ from crsteps.mm_cosmic.diagram_figures import (
     light_grey,
     round_ticks,
 )
+from crsteps.mm_cosmic.expected_diagram import expected_counts
 from crsteps.mm_cosmic.feature_tables import pixel_table
 
 MOST_SYMBOLS = 20_000
@@ -85,6 +88,48 @@ def plot_simulated_and_real(target, *, lowest, median, simulated, boundary, fit=
     if title:
         figure.suptitle(title, fontsize=12, x=0.01, ha="left")
     save()
+
+
+def plot_expected_and_real(target, *, lowest, median, prior, relative_variance, boundary, **labels):
+    """
+    Draw the diagram that the null model expects and that of the real pixels side by side.
+
+    Parameters
+    ----------
+    target : path, file or matplotlib.figure.Figure
+        PNG file to write, or figure to draw into.
+    lowest, median : ndarray, shape (ny, nx)
+        Minimum signal and median of each pixel, data units; NaN is left out.
+    prior : crsteps.mm_cosmic.null_model.ScenePrior
+        Distribution of the scene, with the typical noise.
+    relative_variance : float
+        Extra variance in units of the signal squared.
+    boundary : tuple of ndarray or None
+        Minimum signal and median minus minimum signal along the limit of detection.
+    **labels
+        As for `plot_simulated_and_real`; ``n_exposures`` and ``cr_coincidences`` are needed.
+    """
+    x, y, _, scale = diagram_pixels(lowest, median, labels.get("noise"))
+    # Without a pixel there are no bins, and any will do.
+    real = count_in_diagram(x if x.size else np.zeros(1), y if y.size else np.zeros(1), scale)
+    counts = expected_counts(
+        prior,
+        n_exposures=labels["n_exposures"],
+        cr_coincidences=labels["cr_coincidences"],
+        n_pixels=x.size,
+        relative_variance=relative_variance,
+        x_edges=real.x_edges,
+        y_edges=real.y_edges,
+    )
+    plot_simulated_and_real(
+        target,
+        lowest=lowest,
+        median=median,
+        simulated=replace(real, counts=counts),
+        boundary=boundary,
+        left="expected by the null model, without cosmic rays",
+        **labels,
+    )
 
 
 def _count(number):

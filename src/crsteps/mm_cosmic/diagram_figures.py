@@ -163,7 +163,7 @@ def draw_boundary(axes, boundary, x, *, label):
     label : str
         Name of the line.
     """
-    if boundary is None:
+    if boundary is None or not x.size:
         return
     signal, difference = (np.asarray(values) for values in boundary)
     # Below the bulk of the pixels the line belongs to no typical pixel.

@@ -49,7 +49,7 @@ def expected_counts(
     lowest = np.mean(planes[: n_exposures - cr_coincidences], axis=0)
     median = (planes[(n_exposures - 1) // 2] + planes[n_exposures // 2]) / 2
     counts, _, _ = np.histogram2d(median - lowest, lowest, bins=(y_edges, x_edges))
-    return counts * (n_pixels / n_drawn)
+    return counts * (n_pixels / max(n_drawn, 1))
 
 
 def _draw_scene(prior, n):

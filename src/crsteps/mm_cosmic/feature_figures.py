@@ -65,8 +65,9 @@ class PageOptions:
         Unit of the data.
     noise : float or None
         Linear part of the diagram's axes, data units; None: from the data.
-    cr_coincidences : int or None
-        Exposures that must be hit, for the label of the axis.
+    n_exposures, cr_coincidences : int or None
+        Exposures that were compared, and that must be hit, for the label of the axis; all
+        exposures are compared if the first is not given.
     boundary : tuple of ndarray or None
         Minimum signal and median minus minimum signal along the limit of detection.
     threshold : float or None
@@ -78,6 +79,7 @@ class PageOptions:
     maxplots: int = -1
     unit: str | None = None
     noise: float | None = None
+    n_exposures: int | None = None
     cr_coincidences: int | None = None
     boundary: tuple | None = None
     threshold: float | None = None

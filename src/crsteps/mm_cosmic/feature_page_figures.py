@@ -203,7 +203,7 @@ class _FeatureDiagram:
         self.symbols = draw_symbols(axes, larger=1.0)
         names = axis_labels(
             unit=options.unit,
-            n_exposures=len(images.exposures),
+            n_exposures=options.n_exposures or len(images.exposures),
             cr_coincidences=options.cr_coincidences,
         )
         # Labels at given places spare the search for free ones on every page.
