@@ -56,6 +56,9 @@ def test_products_are_those_of_numina(products):
         np.testing.assert_array_equal(codes > 0, masks["MEDIANCR"].data > 0)
         history = str(masks[0].header["HISTORY"])
     assert "mm_boundary_fit = spline" in history
+    assert "pc_rlim = [1.2, 1.2]" in history
+    assert "la_" not in history  # of a detector that was not used
+    assert "jobs" not in history
     tables = [Table.read(path) for path in products.glob("fake_mediancr_*.csv")]
     assert tables
     rows = [(y, x, code) for table in tables for _, x, y, code in table.iterrows()]
@@ -82,10 +85,15 @@ def test_masks_are_used_again(folder, products, monkeypatch):
         np.testing.assert_array_equal(one, two)
 
 
-def test_masks_of_other_exposures_are_refused(folder, products, monkeypatch, tmp_path):
+def test_masks_that_cannot_be_used_are_refused(folder, products, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(folder)
     images = [f"fake_{i}a.fits" for i in (1, 2, 3)]
     fits.writeto(tmp_path / "fourth.fits", fits.getdata(images[0]) + 1)
+    before = (products / "fake_crmasks.fits").read_bytes()
+    command = ["run", EXAMPLE.name, "--output-dir", "out", "--param"]
+    assert main([*command, "crmasks=out/fake_crmasks.fits"]) == 1
+    assert "would replace the input" in capsys.readouterr().err
+    assert (products / "fake_crmasks.fits").read_bytes() == before
     with pytest.raises(CrstepsInputError, match="has no mask CRMASK4"):
         MMCosmicStep.call(
             [*images, tmp_path / "fourth.fits"],

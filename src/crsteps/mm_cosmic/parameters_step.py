@@ -227,6 +227,25 @@ def crmethod(values):
     return told("crmethod", parse_crmethod, values.crmethod)
 
 
+def unrecorded(values):
+    """
+    Name the parameters that products do not record.
+
+    Parameters
+    ----------
+    values : object
+        Parameters as attributes.
+
+    Returns
+    -------
+    tuple of str
+        Those of detectors that are not used, and those on which no product depends.
+    """
+    used = crmethod(values).auxiliaries
+    others = tuple(prefix for name, prefix in PREFIXES.items() if name not in used)
+    return ("jobs", *(name for name in vars(values) if name.startswith(others)))
+
+
 def mm_options(values):
     """
     Give the options of the search and of the masks.

@@ -14,10 +14,11 @@ from crsteps.datamodels.products import write_combined, write_flagged, write_mas
 from crsteps.errors import CrstepsInputError
 from crsteps.framework.output import atomic_path
 from crsteps.framework.provenance import write_record
-from crsteps.framework.saving import output_folder
+from crsteps.framework.saving import check_products, output_folder
 from crsteps.mm_cosmic.diagnostics_step import write_diagnostics
 from crsteps.mm_cosmic.features import find_features, problematic_pixels
 from crsteps.mm_cosmic.figures_step import Figures, combine_as_told
+from crsteps.mm_cosmic.parameters_step import unrecorded
 from crsteps.mm_cosmic.report import header_cards
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Products:
             f"mm_cosmic: exposure {i} = {Path(e.source).name}, bias {e.bias:g} subtracted"
             for i, e in enumerate(exposures, start=1)
         ]
+        self.history = step.make_record().lines(without=unrecorded(step)) + self.inputs
         name = step.search_attr("output_file")
         self.root = stem(name) if name else set_name(inputs, [e.source for e in exposures])
         self.folder = output_folder(step)
@@ -81,15 +83,10 @@ class Products:
                 f"Several inputs are called {self.exposures[0].source}: rename them, or set "
                 "save_flagged to false, for their products would have one name."
             )
-        planned = {self.path("crmasks.fits"), *self.flagged}
-        planned |= {self.path(f"combined_{name}.fits") for name in self.step.combinations}
-        planned = {path.resolve() for path in planned}
-        for exposure in self.exposures:
-            if Path(exposure.source).resolve() in planned:
-                raise CrstepsInputError(
-                    f"A product would replace the input {exposure.source}: set output_dir to "
-                    "another folder."
-                )
+        planned = [self.path("crmasks.fits"), *self.flagged]
+        planned += [self.path(f"combined_{name}.fits") for name in self.step.combinations]
+        given = [e.source for e in self.exposures] + [self.step.crmasks or ""]
+        check_products(planned, {Path(name).resolve() for name in given if name})
 
     def write(self, result, search):
         """
@@ -132,7 +129,7 @@ class Products:
         if exposure.kind == "jwst":
             record = self.step.make_record()
             return {"stamp": lambda model: write_record(model, record), "history": self.inputs}
-        return {"history": self.step.history() + self.inputs}
+        return {"history": self.history}
 
     @contextmanager
     def _writing(self, suffix):
@@ -157,7 +154,7 @@ class Products:
             masks,
             images=_images(result, cards["AUXGAIN"][0]),
             tables=_replaced(search.user) | {"FEATURES": features, "PROBLEMATIC": problematic},
-            history=self.step.history() + self.inputs,
+            history=self.history,
             cards=cards,
         )
         log.info("Saved %s", path)
