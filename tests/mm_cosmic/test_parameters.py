@@ -620,6 +620,25 @@ def test_parameters_of_networks(crmethod, parameters):
     assert {name[3:]: value for name, value in parameters.items()}.items() <= vars(options).items()
 
 
+def test_images_are_searched_once_while_limits_are_changed(monkeypatch):
+    """Another boundary for the same images: what the detectors found is kept."""
+    once = MMCosmicStep(crmethod="mm_lacosmic", interactive=True, **SPLINE)
+    search = prepare(once, as_exposures(images()))
+    first = search.run()
+    assert set(search.found_in_images) == {"median", "mean", *(f"exposure {i}" for i in (1, 2, 3))}
+    monkeypatch.setattr("crsteps.mm_cosmic.search_step.process_map", lambda jobs: no_more_images)
+    options = replace(search.diagram, knots_splfit=3)
+    second = search.changed(diagram=options).run()
+    assert second.auxiliary.median is first.auxiliary.median
+    assert len(second.diagram.boundary.knots) == 3
+
+
+def no_more_images(function, tasks):
+    """Stand for a map of which nothing is asked."""
+    assert not tasks
+    return []
+
+
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setattr("crsteps.cosmic_rays.networks.find_spec", lambda name: None)
     parameters_step.check_packages(MMCosmicStep(crmethod="mm_lacosmic+pycosmic"))

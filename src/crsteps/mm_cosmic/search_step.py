@@ -61,6 +61,9 @@ class Search:
         How the offsets were measured.
     given : MaskFile or None
         Masks that were made before, with which nothing is searched.
+    found_in_images : dict or None
+        What detectors found in single images, by the names of the images: kept for the next
+        search with changed limits, if there is to be one.
     """
 
     data: list
@@ -79,6 +82,7 @@ class Search:
     measured_flux: FluxFactors | None = None
     measured_offsets: Offsets | None = None
     given: MaskFile | None = None
+    found_in_images: dict | None = None
 
     def changed(self, **changes):
         """
@@ -123,8 +127,18 @@ class Search:
             apply_flux_factor_to=self.apply_flux_factor_to,
             offsets=self.offsets,
             user=self.user,
-            map_tasks=process_map(self.jobs),
+            map_tasks=self._map_tasks,
         )
+
+    def _map_tasks(self, function, tasks):
+        """Call detectors on images in which they have not searched before."""
+        if self.found_in_images is None:
+            return process_map(self.jobs)(function, tasks)
+        found = self.found_in_images
+        new = [task for task in tasks if task.label not in found]
+        for task, detection in zip(new, process_map(self.jobs)(function, new), strict=True):
+            found[task.label] = detection
+        return [found[task.label] for task in tasks]
 
     def _from_given_masks(self):
         masks = self.given
@@ -181,6 +195,7 @@ def prepare(step, exposures):
         apply_flux_factor_to=step.apply_flux_factor_to,
         jobs=step.jobs,
         given=given,
+        found_in_images={} if step.interactive else None,
     )
     return search.changed(**_flux_factors(step, search), **_offsets(step, search))
 
