@@ -89,8 +89,14 @@ class Reference:
         return known_model(
             amplitude_scale=scale,
             gamma_offset=self.offset,
-            covariance=Covariance(variance, covariance[1], 0.0),
+            # of pixels that scatter by themselves it is known that nothing is correlated
+            covariance=Covariance(variance, covariance[1], np.nan if self.common else 0.0),
         )
+
+    @property
+    def common(self):
+        """Whether amplitudes and slopes of all pixels are wrong together."""
+        return self.uncertain and not self.scatter
 
 
 REFERENCES = {

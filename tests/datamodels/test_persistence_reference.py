@@ -76,6 +76,16 @@ def assert_same(read, written):
             np.testing.assert_array_equal(read[key], stored)
 
 
+@pytest.mark.parametrize("unknown", [None, np.nan])
+def test_covariance_that_is_not_known(tmp_path, unknown):
+    covariance = {"amplitude": 0.04, "gamma": 0.01, "cross": unknown}
+    path = write(tmp_path / "p.asdf", {"DET23": detector(covariance=covariance)})
+    assert b"cross: null" in path.read_bytes()
+    read = read_persistence(path, detector="DET23")["covariance"]
+    assert (read["amplitude"], read["gamma"]) == (0.04, 0.01)
+    assert np.isnan(read["cross"])
+
+
 @pytest.mark.parametrize("curve", CURVES)
 def test_curves_are_read_as_written(tmp_path, curve):
     path = write(tmp_path / "new" / "p.asdf", {"DET23": detector(curve=curve)})

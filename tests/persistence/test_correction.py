@@ -217,6 +217,30 @@ def test_variance_covers_wrong_amplitudes_and_slopes(delay, n_stimuli):
     assert np.std(rate_of(ramp[0, :, 0])) < 0.5 * np.sqrt(np.mean(before**2))
 
 
+@pytest.mark.parametrize("delay", [30.0, 60.0, 300.0, 1000.0, 2e4])
+@pytest.mark.parametrize("n_stimuli", [1, 3])
+@pytest.mark.parametrize("factor", [0.8, 1.2])
+@pytest.mark.parametrize("offset", [-0.1, 0.1])
+def test_error_covers_a_reference_that_is_wrong_everywhere(delay, n_stimuli, factor, offset):
+    """Nobody knows which way, nor whether both go the same way."""
+    covariance = Covariance(0.2**2, 0.1**2, np.nan)
+    assumed = PersistenceModel(
+        ConstantCurve(0.3 * factor, 1.0 + offset), covariance=covariance, forgetting_rate=0.0
+    )
+    truth = PersistenceModel(ConstantCurve(0.3, 1.0), forgetting_rate=0.0)
+    fluence, ramp = np.full((1, 1), 1e5), np.zeros((1, 4, 1, 1))
+    ends = [-500.0 * i for i in range(n_stimuli)]
+    given = {"times": TIMES, "resets": [delay]}
+    true_decays = [truth.decay(fluence, end=end) for end in ends]
+    correct_ramp(ramp, decays=true_decays, **given, options=EVERYTHING)
+    ramp *= -1
+    decays = [assumed.decay(fluence, end=end) for end in ends]
+    options = CorrectionOptions(systematic=0.1)
+    result = correct_ramp(ramp, decays=decays, **given, options=options)
+    assert result.subtracted.all()
+    assert abs(rate_of(ramp[0, :, 0])) < 1.2 * np.sqrt(result.variance[0])
+
+
 def test_not_subtracted_where_it_is_not_known():
     """Pixels whose prediction is below its error are no worse than before, the others better."""
     n = 3000

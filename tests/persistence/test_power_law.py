@@ -178,6 +178,36 @@ def test_variance_of_the_correction_is_that_of_draws():
     assert floor == pytest.approx((0.1 * value) ** 2)
 
 
+@pytest.mark.parametrize("interval", [(60.0, 150.0), (3e4, 3.1e4)])
+@pytest.mark.parametrize("amplitude", [1.0, np.array([0.5, 2.0, 0.0], np.float32)])
+def test_error_of_both_where_their_covariance_is_not_known(interval, amplitude):
+    """As large as what both being off by a standard deviation makes, to second order."""
+    sigma, sigma_gamma = 0.2, 0.1
+    value = charge(*interval, amplitude=amplitude, gamma=1.0)
+    derivatives = charge_derivatives(*interval, amplitude=amplitude, gamma=1.0)
+    variance = correction_variance(
+        *derivatives, covariance=Covariance(sigma**2, sigma_gamma**2, np.nan), charge=value
+    )
+    worst = np.max(
+        [
+            charge(*interval, amplitude=amplitude + sigma, gamma=1.0 + step) - value
+            for step in (-sigma_gamma, sigma_gamma)
+        ],
+        axis=0,
+    )
+    where = np.asarray(amplitude) > 0  # else the slope means nothing
+    np.testing.assert_allclose(np.sqrt(variance)[where], worst[where], rtol=0.04)
+    assert np.all(np.isfinite(variance))
+
+
+def test_covariance_that_some_pixels_know():
+    given = {"charge": np.ones(2), "by_amplitude": np.ones(2), "by_gamma": np.full(2, -1.0)}
+    cross = np.array([0.002, np.nan])
+    variance = correction_variance(**given, covariance=Covariance(0.01, 0.01, cross))
+    assert variance[0] == pytest.approx(0.02 - 0.004)
+    assert variance[1] == pytest.approx((0.2 + 0.1 * 0.15) ** 2)
+
+
 def test_time_of_rate():
     time = time_of_rate(0.01, amplitude=0.3, gamma=1.1)
     assert rate(time, amplitude=0.3, gamma=1.1) == pytest.approx(0.01)

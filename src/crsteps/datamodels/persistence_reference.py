@@ -64,7 +64,8 @@ def read_persistence(path, *, detector, instrument=None, window=None):
         of that kind of curve, tables as float64 arrays; ``reference_time`` [s];
         ``amplitude_scale``, ``gamma_offset`` and the parts ``amplitude``, ``gamma`` and ``cross``
         of ``covariance``: each a float, a float64 array with one value for each channel, or a
-        float32 image, NaN where not known; ``channel_axis`` ("x" or "y") and ``n_channels`` (None
+        float32 image, NaN where not known, and so is ``cross`` where the file says null;
+        ``channel_axis`` ("x" or "y") and ``n_channels`` (None
         without channels); ``saturation_level`` [e-], infinite if there is none;
         ``forgetting_rate`` [e-/s]; ``systematic``, a fraction; ``detector`` as named in the file;
         and ``meta``, with ``pedigree``, ``flight_calibrated`` and ``description`` among others.
@@ -209,7 +210,9 @@ def _values(entry):
 
 
 def _load(value):
-    """Number, list or image, in memory."""
+    """Number, list or image, in memory; NaN for a number that is not known."""
+    if value is None:
+        return np.nan
     if np.ndim(value) == 2:
         return np.asarray(value, np.float32)  # what was unpacked; it outlives the file
     return np.array(value, np.float64) if np.ndim(value) else float(value)
@@ -227,10 +230,17 @@ def _entry(name, values):
         "curve": {kind: {key: _store(v) for key, v in curve.items() if v is not None}},
         "amplitude_scale": _store(values["amplitude_scale"], image=True),
         "gamma_offset": _store(values["gamma_offset"], image=True),
-        "covariance": {k: _store(v, image=True) for k, v in values["covariance"].items()},
+        "covariance": {
+            part: None if part == "cross" and _is_unknown(value) else _store(value, image=True)
+            for part, value in values["covariance"].items()
+        },
         "saturation_level": None if level == np.inf else _store(level),
         **{key: _store(values[key]) for key in _NUMBERS if key in values},
     }
+
+
+def _is_unknown(value):
+    return value is None or (np.ndim(value) == 0 and np.isnan(value))
 
 
 def _store(value, *, image=False):
@@ -258,6 +268,8 @@ def _check(name, values):
     """Raise ValueError for what the schema does not see, naming the key."""
     maps = _maps(values)
     for key, value in maps.items():
+        if key == "covariance.cross" and _is_unknown(value):
+            continue
         if np.ndim(value) < 2 and not np.all(np.isfinite(value)):
             raise ValueError(f"detectors.{name}.{key} is not finite")
     for ndim, what in ((1, "channels"), (2, "pixels")):
@@ -278,6 +290,8 @@ def _check(name, values):
 
 def _check_covariance(name, covariance):
     amplitude, gamma, cross = (np.asarray(covariance[part]) for part in _COVARIANCE)
+    if _is_unknown(covariance["cross"]):
+        cross = np.zeros(())
     with np.errstate(invalid="ignore"):
         for part, variance in (("amplitude", amplitude), ("gamma", gamma)):
             if np.any(variance < 0):

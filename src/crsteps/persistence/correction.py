@@ -9,6 +9,7 @@ groups, is worked out in a block that fits into the processor's cache, and subtr
   mean time of the group.
 * Its *error* has two parts. Amplitudes and slopes after several stimuli come from the same model of
   the pixel and are wrong together, so the errors that follow from their covariances add linearly.
+  So do those of amplitude and slope where nobody knows how they are correlated.
   The systematic part is a fraction of the whole prediction. Both parts add in quadrature.
 * Where the predicted rate is below its error, times a factor, nothing is subtracted in any
   integration: a correction that is not known would make the pixel worse.
@@ -222,7 +223,7 @@ class _Work:
                 rates / np.where(part.amplitude > 0, part.amplitude, 1),
                 by_gamma,
                 covariance=part.covariance,
-                charge=np.float32(0),
+                charge=rates,
             )
             np.sqrt(variance, out=by_gamma, casting="same_kind")
             # from here on the last rows are errors, which add like the rest

@@ -138,7 +138,8 @@ class PersistenceModel:
     gamma_offset : float or ndarray
         Difference of the slope from that of the curve.
     covariance : Covariance
-        Covariance of ``amplitude_scale`` and slope, at the curve's reference time.
+        Covariance of ``amplitude_scale`` and slope, at the curve's reference time; ``cross`` is NaN
+        where it is not known.
     saturation_level : float
         Fluence in e- that no pixel exceeds; larger ones, and infinite ones, are replaced by it.
     forgetting_rate : float

@@ -49,7 +49,8 @@ class Covariance(NamedTuple):
     gamma : float or ndarray
         Variance of the slope.
     cross : float or ndarray
-        Covariance of both in e-/s. It belongs to one reference time: `shift_reference_time`.
+        Covariance of both in e-/s. It belongs to one reference time: `shift_reference_time`. NaN
+        where it is not known: then both may be wrong the same way.
     """
 
     amplitude: float | np.ndarray = 0.0
@@ -155,7 +156,8 @@ def correction_variance(by_amplitude, by_gamma, *, covariance, charge, systemati
     Variance of a predicted charge or rate of persistence.
 
     The Poisson noise of the charge itself is no part of it: it is in the data, whatever is
-    subtracted.
+    subtracted. Where the covariance of amplitude and slope is not known, the error is that of a
+    prediction for which both are off by a standard deviation, in directions that add up.
 
     Parameters
     ----------
@@ -173,12 +175,24 @@ def correction_variance(by_amplitude, by_gamma, *, covariance, charge, systemati
     variance : ndarray or float
         Variance in the squared unit of the prediction; never negative.
     """
-    variance = (
-        np.square(by_amplitude) * covariance.amplitude
-        + np.square(by_gamma) * covariance.gamma
-        + 2.0 * np.multiply(by_amplitude, by_gamma) * covariance.cross
-    )
+    of_amplitude = np.square(by_amplitude) * covariance.amplitude
+    of_gamma = np.square(by_gamma) * covariance.gamma
+    variance = of_amplitude + of_gamma
+    if np.any(covariance.cross):
+        mixed = 2.0 * np.multiply(by_amplitude, by_gamma) * covariance.cross
+        unknown = np.isnan(covariance.cross)
+        if np.any(unknown):
+            worst = _error_of_both(np.sqrt(of_amplitude), np.sqrt(of_gamma), np.abs(charge))
+            variance = np.where(unknown, np.square(worst), variance + mixed)
+        else:
+            variance = variance + mixed
     return np.maximum(variance, 0.0) + np.square(systematic * np.asarray(charge))
+
+
+def _error_of_both(of_amplitude, of_gamma, charge):
+    """Error of a charge whose amplitude and slope are both wrong, to second order of the slope."""
+    second = of_gamma * (of_amplitude + of_gamma / 2)
+    return of_amplitude + of_gamma + second / np.where(charge > 0, charge, np.inf)
 
 
 def shift_reference_time(amplitude, gamma, *, reference_time, new_reference_time, covariance=None):
