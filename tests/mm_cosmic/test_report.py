@@ -42,8 +42,9 @@ def test_detectors_are_told_with_what_they_add(result):
         "1 added by dilation or the user"
     )
     alone = replace(both, crmethod="lacosmic+pycosmic")
-    assert summary(alone, NAMES)[0].endswith("exposures are not compared")
+    assert summary(alone, NAMES)[0].endswith("limits of the detectors of single images")
     assert "MMNFALSE" not in header_cards(alone)
+    assert summary(replace(result, crmethod="crmasks"), NAMES)[0].endswith("masks of a file")
 
 
 def test_simulated_diagram_tells_the_simulations(result):

@@ -73,7 +73,9 @@ def _limit(result):
         )
     if _has_null_model(result):
         return f"{result.expected_false:g} false pixels expected in each mask"
-    return "exposures are not compared"
+    if result.crmethod == "crmasks":
+        return "masks of a file"
+    return "limits of the detectors of single images"
 
 
 def _has_null_model(result):

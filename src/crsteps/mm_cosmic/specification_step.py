@@ -64,7 +64,7 @@ SPEC = """
     mm_false_pixels = float(min=1e-6, default=1.0)  # analytic: expected number of false pixels in each mask
     mm_grow_probability = float(min=1e-12, max=0.5, default=0.01)  # analytic: pixels connected with a hit are flagged below this probability
     mm_equivalence = option('auto', 'none', default='auto')  # Measure differences between the exposures, or take them to be equal; numina: none
-    mm_replacement = option('clean_mean', 'minimum', default='clean_mean')  # Replace pixels by the mean of unflagged exposures, or by the minimum; numina: minimum
+    mm_replacement = option('clean_mean', 'minimum', default='clean_mean')  # Replace pixels by the mean of unflagged exposures, or by the lowest; numina: minimum
     mm_photon_distribution = option('poisson', 'nbinom', default='poisson')  # spline: distribution of simulated electrons
     mm_nbinom_shape = float(min=1e-6, default=10.0)  # spline: shape of the negative binomial distribution
     mm_synthetic = option('median', 'single', default='median')  # spline: simulate from the median or from each exposure
@@ -79,7 +79,7 @@ SPEC = """
     mm_nsimulations = integer(min=1, default=10)  # spline: simulated sets of exposures
     mm_niter_boundary_extension = integer(min=0, default=5)  # spline: fits with larger weights for points above
     mm_weight_boundary_extension = float(min=1, default=2.0)  # spline: factor of these weights from one fit to the next
-    mm_threshold_rnoise = float(min=0, default=3.0)  # Least median minus minimum of a feature, in read noises (not analytic alone)
+    mm_threshold_rnoise = float(min=0, default=3.0)  # Least median minus minimum of a feature, in read noises; analytic: of what detectors flag
     mm_minimum_max2d_rnoise = float(min=0, default=5.0)  # spline, piecewise: least highest value of a flagged pixel, in read noises
     mm_seed = pass(default='123456')  # spline: seed of the simulation; none: a new one each time
     combinations = force_list(default=list('mean', 'median', 'min', 'mediancr', 'meancrt', 'meancr', 'meancr2'))  # Combined images to make; default: all seven
