@@ -1,12 +1,16 @@
 """MM.Cosmic and numina-crmasks on the same simulated exposures: what is found, at what cost.
 
 Simulates scenes of a fibre-fed spectrograph with fixed seeds, runs ``crsteps run mm_cosmic`` and,
-where ``--peer-python`` names an interpreter with numina (and, for mm_pycosmic, PyCosmic),
-``numina-crmasks`` on the same files, each as a whole process with one thread, and prints tables in
-Markdown. A positive is a charge of more than three standard deviations of the noise; charges
-between 0.3 and 3 standard deviations are not scored.
+where ``--peer-python`` names an interpreter with numina (and PyCosmic, deepCR or Cosmic-CoNN, for
+the methods that need them), ``numina-crmasks`` on the same files, each as a whole process with one
+thread, and prints tables in Markdown. A positive is a charge of more than three standard deviations
+of the noise; charges between 0.3 and 3 standard deviations are not scored.
 
     python tests/benchmarks/benchmark_mm_cosmic.py --peer-python /path/to/peer/bin/python
+
+Each crmethod of ``--crmethods`` is run by both programs: by crsteps with the null model, by numina
+with its masks dilated once and not dilated (``mm_dilation`` of methods with MM.Cosmic, ``dilation``
+of the others). The methods of crsteps with MM.Cosmic are also run with ``aux_combination=odds``.
 """
 
 from __future__ import annotations
@@ -40,12 +44,17 @@ SCENES = {
     "unequal 2016x1596": unequal_options(shape=LARGE),
 }
 COMBINATIONS = ("mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2")
-PEER_METHODS = {
-    "mm_lacosmic": {"crmethod": "mm_lacosmic"},
-    "mm_pycosmic": {"crmethod": "mm_pycosmic"},
-    "mm_lacosmic, mm_dilation 0": {"crmethod": "mm_lacosmic", "mm_dilation": 0},
-    "mm_pycosmic, mm_dilation 0": {"crmethod": "mm_pycosmic", "mm_dilation": 0},
-}
+CRMETHODS = (
+    "lacosmic",
+    "pycosmic",
+    "deepcr",
+    "conn",
+    "mm_lacosmic",
+    "mm_pycosmic",
+    "mm_deepcr",
+    "mm_conn",
+)
+DEFAULT_CRMETHODS = ["lacosmic", "pycosmic", "mm_lacosmic", "mm_pycosmic"]
 # The values of the peer's documented example; its functions have other defaults for some of them.
 PEER_REQUIREMENTS = {
     "use_auxmedian": False,
@@ -83,6 +92,12 @@ PEER_REQUIREMENTS = {
     "pc_replace_error": 1.0e6,
     "pc_increase_radius": 0,
     "pc_verbose": False,
+    "dc_mask": "ACS-WFC",
+    "dc_threshold": 0.5,
+    "dc_verbose": False,
+    "nn_model": "ground_imaging",
+    "nn_threshold": 0.5,
+    "nn_verbose": False,
     "mm_cr_coincidences": 2,
     "mm_photon_distribution": "poisson",
     "mm_nbinom_shape": 10,
@@ -106,6 +121,7 @@ class Outcome:
     """What one program found on one scene, and its cost."""
 
     program: str
+    crmethod: str
     cost: Cost
     median_score: Score
     exposure_score: Score
@@ -115,44 +131,44 @@ class Outcome:
 # --- the programs -----------------------------------------------------------------------------
 
 
-def run_crsteps(paths, exposures, folder) -> Outcome:
+def run_crsteps(crmethod, combination, paths, exposures, folder) -> Outcome:
     """Run ``crsteps run mm_cosmic`` on files and read its products."""
     options = exposures.options
-    command = [
-        Path(sys.executable).parent / "crsteps",
-        "run",
-        "mm_cosmic",
-        *paths,
-        "--param",
-        f"gain={options.gain}",
-        "--param",
-        f"rnoise={options.read_noise / options.gain}",
-        "--output-dir",
-        folder,
-    ]
-    cost = run_measured(command, log=folder / "log.txt")
-    return judge("crsteps mm_cosmic", cost, exposures, folder)
+    parameters = {
+        "gain": options.gain,
+        "rnoise": options.read_noise / options.gain,
+        "crmethod": crmethod,
+        "aux_combination": combination,
+    }
+    command = [Path(sys.executable).parent / "crsteps", "run", "mm_cosmic", *paths]
+    for name, value in parameters.items():
+        command += ["--param", f"{name}={value}"]
+    cost = run_measured([*command, "--output-dir", folder], log=folder / "log.txt")
+    how = " (odds)" if combination == "odds" else ""
+    return judge(f"crsteps {crmethod}{how}", crmethod, cost, exposures, folder)
 
 
-def run_peer(name, python, paths, exposures, folder) -> Outcome:
+def run_peer(crmethod, dilation, arguments, paths, exposures, folder) -> Outcome:
     """Run ``numina-crmasks`` on files and read its products."""
     options = exposures.options
     settings = folder / "settings.yaml"
+    which = "mm_dilation" if crmethod.startswith("mm_") else "dilation"
     content = {
         "images": [str(path) for path in paths],
         "extnum": 0,
         "gain": options.gain,
         "rnoise": options.read_noise / options.gain,
         "bias": options.bias,
-        "requirements": PEER_REQUIREMENTS | PEER_METHODS[name],
+        "requirements": PEER_REQUIREMENTS | {"crmethod": crmethod, which: dilation},
     }
     settings.write_text(json.dumps(content, indent=1), encoding="utf-8")  # JSON is YAML
-    program = Path(python).parent / "numina-crmasks"
-    cost = run_measured([python, program, settings, "--output_dir", folder], log=folder / "log.txt")
-    return judge(f"numina {name}", cost, exposures, folder)
+    program = arguments.peer_program or Path(arguments.peer_python).parent / "numina-crmasks"
+    command = [arguments.peer_python, program, settings, "--output_dir", folder]
+    cost = run_measured(command, log=folder / "log.txt")
+    return judge(f"numina {crmethod}, {which} {dilation}", crmethod, cost, exposures, folder)
 
 
-def judge(program, cost, exposures, folder) -> Outcome:
+def judge(program, crmethod, cost, exposures, folder) -> Outcome:
     """Score the masks and combined images in a folder."""
     print(f"  {program}: {cost}", file=sys.stderr, flush=True)
     median_mask, exposure_masks = read_masks(folder)
@@ -163,6 +179,7 @@ def judge(program, cost, exposures, folder) -> Outcome:
             rms[name] = rms_error(read_image(found[0]), exposures.mean_scene)
     return Outcome(
         program=program,
+        crmethod=crmethod,
         cost=cost,
         median_score=score_masks(median_mask, exposures.charge, exposures.noise, n_required=2),
         exposure_score=score_masks(exposure_masks, exposures.charge, exposures.noise),
@@ -282,20 +299,43 @@ def rms_table(scenes):
             yield f"| {scene} | {program} | {' | '.join(cells)}"
 
 
+def methods_table(scenes):
+    """Lines of the table of crmethods: F1 against the peer's better one."""
+    sides = "crsteps or / odds | numina dilated / not | above the better by"
+    yield f"| scene | crmethod | MEDIANCR F1: {sides} | CRMASKi F1: {sides}"
+    yield "| --- | --- " + "| --- " * 6
+    for scene, (_, outcomes) in scenes.items():
+        for crmethod in dict.fromkeys(outcome.crmethod for outcome in outcomes):
+            cells = []
+            for mask in ("median_score", "exposure_score"):
+                ours, peers = (
+                    [
+                        getattr(outcome, mask).f1
+                        for outcome in outcomes
+                        if outcome.crmethod == crmethod and outcome.program.startswith(name)
+                    ]
+                    for name in ("crsteps", "numina")
+                )
+                above = f"{min(ours) - max(peers):+.3f}" if ours and peers else ""
+                cells += [" / ".join(f"{value:.3f}" for value in group) for group in (ours, peers)]
+                cells.append(above)
+            yield f"| {scene} | {crmethod} | {' | '.join(cells)}"
+
+
 def costs_table(scenes, arrays):
-    """Lines of the table of costs, absolute and relative to the peer's faster method."""
-    yield "| scene | program | CPU s | wall s | peak MiB | CPU / mm_lacosmic | MiB / mm_lacosmic"
+    """Lines of the table of costs, absolute and relative to the peer with the same crmethod."""
+    yield "| scene | program | CPU s | wall s | peak MiB | CPU / numina | MiB / numina"
     yield "| --- | --- | --- | --- | --- | --- | ---"
     for scene, (_, outcomes) in scenes.items():
-        rows = {outcome.program: vars(outcome.cost) for outcome in outcomes}
+        peers = {o.crmethod: o.cost for o in outcomes if o.program.startswith("numina")}
+        rows = [(o.program, vars(o.cost), peers.get(o.crmethod)) for o in outcomes]
         if arrays.get(scene):
-            rows["crsteps, masks, arrays in and out"] = arrays[scene]
-        peer = rows.get("numina mm_lacosmic")
-        for program, cost in rows.items():
+            rows.append(("crsteps, masks by mmcosmic, arrays in and out", arrays[scene], None))
+        for program, cost, peer in rows:
             cpu, wall, mib = (cost[n] for n in ("cpu_seconds", "wall_seconds", "peak_mib"))
             ratios = " | "
-            if peer:
-                ratios = f"{cpu / peer['cpu_seconds']:.3f} | {mib / peer['peak_mib']:.3f}"
+            if peer and program.startswith("crsteps"):
+                ratios = f"{cpu / peer.cpu_seconds:.3f} | {mib / peer.peak_mib:.3f}"
             yield f"| {scene} | {program} | {cpu:.2f} | {wall:.2f} | {mib:.0f} | {ratios}"
 
 
@@ -304,18 +344,23 @@ def costs_table(scenes, arrays):
 
 def run_scene(name, arguments, folder):
     """Run the programs on one scene."""
-    exposures = simulate_fibre_exposures(SCENES[name], seed=SEED)
+    exposures = simulate_fibre_exposures(SCENES[name], seed=arguments.seed)
     place = folder / name.replace(" ", "_")
     place.mkdir(parents=True)
     # Floating point, for integers would clip the negative half of the noise at a bias of zero.
     paths = write_fits_exposures(exposures, place, integers=False)
     outcomes, arrays = [], None
     if not arguments.peer_only:
-        outcomes.append(run_crsteps(paths, exposures, subfolder(place, "crsteps")))
         arrays = run_on_arrays(exposures, subfolder(place, "arrays"))
-    for number, method in enumerate(arguments.methods if arguments.peer_python else []):
-        peer_folder = subfolder(place, f"peer{number}")
-        outcomes.append(run_peer(method, arguments.peer_python, paths, exposures, peer_folder))
+        for crmethod in ("mmcosmic", *arguments.crmethods):
+            ways = ("or", "odds") if crmethod.startswith("mm_") else ("or",)
+            for way in ways:
+                own = subfolder(place, f"crsteps_{crmethod}_{way}")
+                outcomes.append(run_crsteps(crmethod, way, paths, exposures, own))
+    for crmethod in arguments.crmethods if arguments.peer_python else []:
+        for dilation in arguments.peer_dilations:
+            peer = subfolder(place, f"numina_{crmethod}_{dilation}")
+            outcomes.append(run_peer(crmethod, dilation, arguments, paths, exposures, peer))
     return (exposures, outcomes), arrays
 
 
@@ -332,7 +377,10 @@ def main():
     parser.add_argument("--peer-python", help="interpreter of an environment with numina 0.40")
     parser.add_argument("--peer-only", action="store_true", help="leave crsteps out")
     parser.add_argument("--scenes", nargs="+", choices=SCENES, default=list(SCENES))
-    parser.add_argument("--methods", nargs="+", choices=PEER_METHODS, default=list(PEER_METHODS))
+    parser.add_argument("--peer-program", help="script that calls numina-crmasks in its place")
+    parser.add_argument("--peer-dilations", nargs="+", type=int, default=[1, 0])
+    parser.add_argument("--crmethods", nargs="+", choices=CRMETHODS, default=DEFAULT_CRMETHODS)
+    parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--false-seeds", type=int, default=20, help="0: no table of false pixels")
     parser.add_argument("--keep", type=Path, help="new folder for files and logs")
     parser.add_argument("--arrays", nargs=4, help=argparse.SUPPRESS)
@@ -346,7 +394,8 @@ def main():
         for name in arguments.scenes:
             print(f"running {name}", file=sys.stderr, flush=True)
             scenes[name], arrays[name] = run_scene(name, arguments, folder)
-    for table in (scores_table(scenes), rms_table(scenes), costs_table(scenes, arrays)):
+    tables = methods_table(scenes), scores_table(scenes), rms_table(scenes)
+    for table in (*tables, costs_table(scenes, arrays)):
         print(*(f"{line} |" for line in table), sep="\n", end="\n\n")
     if arguments.false_seeds and not arguments.peer_only:
         print("| scene | asked | expected far from cosmic rays | MEDIANCR | mean of CRMASKi |")
