@@ -238,3 +238,14 @@ def test_rows_and_windows_worked_on_at_a_time_do_not_matter(image, monkeypatch, 
     found = detect_lacosmic(image, **NOISE, options=options)
     assert_array_equal(found.mask, expected.mask)
     assert_array_equal(found.cleaned, expected.cleaned)
+
+
+def test_too_much_subtracted_background_does_not_take_the_noise_away():
+    image = np.random.default_rng(4).normal(-40, READ_NOISE, (60, 70)).astype(np.float32)
+    image[30, 20] += 3000
+    assert np.mean(astroscrappys(image, ONE_PASS)[0]) > 0.1
+    read_variance = np.full(image.shape, READ_NOISE**2)
+    for variance in (READ_NOISE**2, read_variance):
+        noise = {"read_variance": variance, "poisson_factor": 1.0}
+        found = detect_lacosmic(image, **noise, options=replace(ONE_PASS, sigclip=6.0))
+        assert_array_equal(np.argwhere(found.mask), [[30, 20]])

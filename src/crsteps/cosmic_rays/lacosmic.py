@@ -150,8 +150,9 @@ def detect_lacosmic(image, *, read_variance, poisson_factor, missing=None, optio
     Notes
     -----
     Masks are those of astroscrappy 1.3, which is not called: what two passes have in common is
-    computed once (`crsteps.cosmic_rays.lacosmic_search`). Its ``cleantype="median"`` is not
-    followed: it reads memory that was not written.
+    computed once (`crsteps.cosmic_rays.lacosmic_search`). Two of its faults are not followed: its
+    noise vanishes where the smoothed image is below minus the read noise squared, and
+    ``cleantype="median"`` reads memory that was not written.
     """
     options = options or LacosmicOptions()
     single = prepare_image(
@@ -175,10 +176,10 @@ def _search_in_electrons(single, options):
     gain = 1 / single.poisson_factor
     data = single.data * gain
     width, (ny, nx) = int(options.padwidth), data.shape
-    data, variance, missing = (
-        np.pad(plane, width, mode="reflect")
-        for plane in (data, data + single.read_variance * gain**2, single.missing)
-    )
+    data, missing = (np.pad(plane, width, mode="reflect") for plane in (data, single.missing))
+    read_variance = single.read_variance * gain**2
+    if read_variance.size > 1:
+        read_variance = np.pad(read_variance, width, mode="reflect")
     sepmed = bool(options.sepmed)
     bad = left_out(
         data,
@@ -192,7 +193,7 @@ def _search_in_electrons(single, options):
         cleantype=options.cleantype,
         kernel=_kernel(options) if options.fsmode == "convolve" else None,
     )
-    found = search(data, variance, bad=bad, passes=options.thresholds, settings=settings)
+    found = search(data, read_variance, bad=bad, passes=options.thresholds, settings=settings)
     inside = np.s_[width : width + ny, width : width + nx]
     return [(flagged[inside], cleaned[inside]) for flagged, cleaned in found]
 

@@ -5,7 +5,7 @@ The passes of the peaks and of the tails differ in their thresholds only: the La
 and the fine structure of the image as it is given serve both. The Laplacian needs no image of twice
 the size, medians are found by sorting networks and a PSF that is a product is applied along one
 axis after the other. Masks are those of ``astroscrappy.detect_cosmics``, but for pixels that lie on
-a threshold to seven digits.
+a threshold to seven digits, and where the smoothed image is negative: there the read noise remains.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,6 @@ from crsteps.cosmic_rays.hysteresis import dilate
 from crsteps.cosmic_rays.laplacian_edges import clipped_laplacian
 from crsteps.cosmic_rays.median_filters import separable_median, sliding_median
 
-_LEAST_VARIANCE = np.float32(1e-5)
 _LEAST_STRUCTURE = np.float32(0.01)
 _WITHOUT_CORNERS = ndimage.iterate_structure(np.ones((3, 3), dtype=bool), 2)
 _WITHOUT_CORNERS[[0, 0, -1, -1], [0, -1, 0, -1]] = False
@@ -53,7 +52,7 @@ class SearchSettings:
     kernel: np.ndarray | None
 
 
-def search(data, variance, *, bad, passes, settings):
+def search(data, read_variance, *, bad, passes, settings):
     """
     Search an image in one or more passes.
 
@@ -61,9 +60,8 @@ def search(data, variance, *, bad, passes, settings):
     ----------
     data : ndarray of float32, shape (ny, nx)
         Image [e-], finite.
-    variance : ndarray of float32, shape (ny, nx)
-        Its variance [e-^2], finite, with the Poisson noise of each pixel's own value: it is
-        smoothed, and cleaned with the image.
+    read_variance : ndarray of float32, shape (1, 1) or (ny, nx)
+        Variance without light [e-^2], positive.
     bad : ndarray of bool, shape (ny, nx)
         Pixels that are neither flagged nor used to replace others, see `left_out`.
     passes : sequence of tuple of (float, float, float)
@@ -76,12 +74,18 @@ def search(data, variance, *, bad, passes, settings):
     list of tuple of (ndarray of bool, ndarray of float32)
         Mask and cleaned image [e-] of each pass.
     """
-    first, results = _measure(data, variance, settings), []
+    variance = data + read_variance
+    # astroscrappy has next to no noise where the smoothed image is negative.
+    least = read_variance
+    if least.size > 1:
+        least = _median(least, 7 if settings.sepmed else 5, settings.sepmed)
+    least = np.broadcast_to(least, data.shape)
+    first, results = _measure(data, variance, least, settings), []
     for thresholds in passes:
         work, noise = data.copy(), variance.copy()
         flagged = np.zeros(data.shape, dtype=bool)
         for iteration in range(settings.niter):
-            measured = _measure(work, noise, settings) if iteration else first
+            measured = _measure(work, noise, least, settings) if iteration else first
             found = _select(*measured, ~bad, *thresholds)
             if not found.any():
                 break
@@ -120,7 +124,7 @@ def left_out(data, *, missing, satlevel, sepmed):
     return bad
 
 
-def _measure(data, variance, settings):
+def _measure(data, variance, least, settings):
     """Significance of the Laplacian of each pixel, and its ratio to the fine structure."""
     significance, contrast = np.empty_like(data), np.empty_like(data)
     reach = _REACH + (0 if settings.kernel is None else len(settings.kernel) // 2)
@@ -128,15 +132,15 @@ def _measure(data, variance, settings):
         last = min(first + _ROWS, len(data))
         block = slice(max(first - reach, 0), last + reach)
         inner = slice(first - block.start, last - block.start)
-        values = _measure_rows(data[block], variance[block], settings)
+        values = _measure_rows(data[block], variance[block], least[block], settings)
         significance[first:last], contrast[first:last] = (value[inner] for value in values)
     return significance, contrast
 
 
-def _measure_rows(data, variance, settings):
+def _measure_rows(data, variance, least, settings):
     """Significance and contrast of some rows as if there were no others."""
     sepmed = settings.sepmed
-    noise = np.sqrt(np.maximum(_median(variance, 7 if sepmed else 5, sepmed), _LEAST_VARIANCE))
+    noise = np.sqrt(np.maximum(_median(variance, 7 if sepmed else 5, sepmed), least))
     around = np.pad(data, 1)  # astroscrappy takes what is outside for 0
     significance = clipped_laplacian(
         data, around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:]
