@@ -17,7 +17,7 @@ def write_diagnostics(writing, figures):
     """
     search = figures.search
     drawings = {
-        "diagnostic_histogram2d.png": (figures.draw_limit, figures.result.diagram),
+        "diagnostic_histogram2d.png": (figures.draw_limit, figures.boundary),
         "diagnostic_mediancr.png": (figures.draw_diagnostic, figures.result),
         "flux_factors.png": (figures.draw_flux_factors, search.measured_flux),
         "xyoffsets.png": (figures.draw_offsets, search.measured_offsets),

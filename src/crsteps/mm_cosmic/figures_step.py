@@ -7,7 +7,11 @@ import numpy as np
 from crsteps.detector.regions import parse_regions
 from crsteps.mm_cosmic.boundary import detection_boundary
 from crsteps.mm_cosmic.combination import combine
-from crsteps.mm_cosmic.diagnostic_figures import plot_diagnostic, plot_simulated_and_real
+from crsteps.mm_cosmic.diagnostic_figures import (
+    plot_diagnostic,
+    plot_expected_and_real,
+    plot_simulated_and_real,
+)
 from crsteps.mm_cosmic.exposure_figures import plot_flux_factors, plot_offsets
 from crsteps.mm_cosmic.feature_figures import PageImages, PageOptions
 from crsteps.mm_cosmic.feature_page_figures import FeaturePage
@@ -47,7 +51,7 @@ class Figures:
         if self.result.diagram is not None:
             fitted = self.result.diagram.boundary
             return fitted.curve_x, fitted.evaluate(fitted.curve_x)
-        if self.result.prior is None or not self.search.method.uses_mm or self.search.given:
+        if not self.has_null_model:
             return None
         return detection_boundary(
             self.result,
@@ -106,28 +110,44 @@ class Figures:
             **self.labels,
         )
 
+    @property
+    def has_null_model(self):
+        """Whether the null model set the limit of detection."""
+        result = self.result
+        compared = self.search.method.uses_mm and self.search.given is None
+        return result.diagram is None and result.prior is not None and compared
+
     def draw_limit(self, target):
         """
-        Draw what the limit of detection was derived from, where that is a simulation.
+        Draw what is expected without cosmic rays, the limit of detection, and the real pixels.
 
         Parameters
         ----------
         target : path or matplotlib.figure.Figure
             PNG file to write, or figure to draw into.
         """
-        if self.result.diagram is None:
+        result = self.result
+        common = {"lowest": result.lowest, "median": result.median, "boundary": self.boundary}
+        if self.has_null_model:
+            relative_variance = result.equivalence.relative_variance
+            plot_expected_and_real(
+                target,
+                prior=result.prior,
+                relative_variance=relative_variance,
+                **common,
+                **self.labels,
+            )
+        elif result.diagram is None:
             self.draw_diagram(target)
-            return
-        plot_simulated_and_real(
-            target,
-            lowest=self.result.lowest,
-            median=self.result.median,
-            simulated=self.result.diagram.simulated,
-            boundary=self.boundary,
-            fit=self.result.diagram.boundary,
-            threshold=self.threshold,
-            **self.labels,
-        )
+        else:
+            plot_simulated_and_real(
+                target,
+                simulated=result.diagram.simulated,
+                fit=result.diagram.boundary,
+                threshold=self.threshold,
+                **common,
+                **self.labels,
+            )
 
     def draw_diagnostic(self, target):
         """
