@@ -229,6 +229,17 @@ def test_faint_pixels_take_the_slope_of_their_channel():
     assert np.abs(shift).max() < 0.3
 
 
+def test_slopes_of_bright_pixels_do_not_make_faint_ones_steep():
+    """At the start of the series, pixels with steep decays are the bright ones."""
+    series = simulate_dark_series(DarkSeriesOptions(shape=(160, 160)), seed=5)
+    fit = fit_dark_series(series.darks, times_of(series), variance=49.0)
+    [population] = fit.slope_populations
+    assert population.mean == pytest.approx(series.gamma.mean(), abs=0.006)
+    faint = (series.amplitude > 0.03) & (series.amplitude < 0.1)
+    error = (fit.gamma - series.gamma)[faint]
+    assert abs(error.mean()) < 0.005
+
+
 def test_amplitudes_of_faint_pixels():
     options = dataclasses.replace(BRIGHT, amplitudes=(0.02,), amplitude_scatter=0.3)
     series = simulate_dark_series(dataclasses.replace(options, gamma_scatter=0.02), seed=4)

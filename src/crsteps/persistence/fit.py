@@ -43,6 +43,9 @@ SHRUNK = 16
 POOR_FIT = 32
 """Quality: chi2 exceeds its expectation by more than five standard deviations."""
 
+# Part of the clear pixels, from the faintest on, that tell the slopes of those that are not.
+_FAINTER = 0.75
+
 _SEED = 20250607  # of the choice of pixels from which the prior is measured
 
 
@@ -310,7 +313,11 @@ def _measure_populations(series, data, channel, options, settings):
     with np.errstate(invalid="ignore"):
         clear = (estimate.gamma > low) & (estimate.gamma < high)
         clear &= estimate.decrement <= CONVERGED
-        clear &= estimate.amplitude > options.prior_significance * np.sqrt(estimate.covariance[0])
+        significance = estimate.amplitude / np.sqrt(estimate.covariance[0])
+        clear &= significance > options.prior_significance
+    if clear.any():
+        # Steep decays are bright when the series begins: all others would seem as steep.
+        clear &= significance <= np.quantile(significance[clear], _FAINTER)
     slopes = populations_by_channel(
         estimate.gamma[clear], estimate.covariance[2][clear], own[clear], n_channels=n_channels
     )
