@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
 
-from crsteps.datamodels.region_files import read_ds9_points, read_ds9_regions
+from crsteps.datamodels.region_files import read_ds9_regions
 from crsteps.errors import CrstepsInputError
 
 SHAPE = (24, 30)
@@ -139,10 +139,7 @@ def test_several_sizes_leave_the_smallest_out(region_file, several, outer, inner
 
 def test_points_are_the_nearest_pixels(region_file):
     path = region_file("image\npoint(3,4) # point=x\npoint(10.4,20.6)\npoint 30 24\n")
-    mask = read_ds9_regions(path, SHAPE)
-    points = read_ds9_points(path, SHAPE)
-    assert points.tolist() == [[2, 3], [9, 20], [29, 23]]
-    assert sorted(map(tuple, np.argwhere(mask)[:, ::-1])) == sorted(map(tuple, points))
+    assert np.argwhere(read_ds9_regions(path, SHAPE)).tolist() == [[3, 2], [20, 9], [23, 29]]
 
 
 def test_a_file_as_ds9_writes_it(region_file):
@@ -252,14 +249,3 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         with pytest.raises(CrstepsInputError, match="cannot be read") as caught:
             read_ds9_regions(path, SHAPE)
         assert str(path) in str(caught.value)
-
-
-def test_points_alone_are_pixels(region_file):
-    for text, message in (
-        ("circle(3,3,1)", "is no point"),
-        ("-point(3,3)", "is no point"),
-        ("point(31,3)", "is not in the image of 30 x 24 pixels"),
-        ("point(0.4,3)", "is not in the image"),
-    ):
-        with pytest.raises(CrstepsInputError, match=message):
-            read_ds9_points(region_file(f"image\n{text}"), SHAPE)

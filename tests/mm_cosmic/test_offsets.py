@@ -1,6 +1,5 @@
 """Offsets between exposures against the truth of simulations, and shifted images."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crsteps.detector.regions import Region
-from crsteps.mm_cosmic.offsets import measure_offsets, resolve_offsets, shift_image
+from crsteps.mm_cosmic.offsets import measure_offsets, shift_image
 from crsteps.simulation.fibre_spectrograph import equal_options, simulate_fibre_exposures
 
 SHIFTS = ((-0.46, 0.41), (0.0, -0.01), (0.48, -0.26))
@@ -113,30 +112,3 @@ def test_regions_without_structure(value):
         measure_offsets(image, [np.full(image.shape, value)], [1, 42, 1, 46])
     with pytest.raises(ValueError, match="shows no structure"):
         measure_offsets(np.full(image.shape, value), [image], [1, 42, 1, 46])
-
-
-def test_offsets_that_are_given():
-    expected = np.array(SHIFTS)
-    text = "[-0.46, 0.41], [0, -0.01], [0.48, -0.26]"
-    for given_by_user in (SHIFTS, expected, np.ravel(expected).tolist(), text, text.split(",")):
-        offsets, region = resolve_offsets(given_by_user, None, 3)
-        np.testing.assert_array_equal(offsets, expected)
-        assert region is None
-    for nothing in (None, [], ""):
-        assert resolve_offsets(nothing, nothing, 3) == (None, None)
-    assert resolve_offsets(None, [214, 320, 651, 733], 3) == (None, Region(213, 319, 650, 732))
-
-
-@pytest.mark.parametrize(
-    "offsets", [SHIFTS[:2], [1, 2, 3], [[0, 0], [0, 0], [0, np.inf]], "a, b", 3.0, [[1, 2, 3]] * 2]
-)
-def test_offsets_that_cannot_be_used(offsets):
-    with pytest.raises(ValueError, match=re.escape("give [dx, dy] for each of the 3 exposures")):
-        resolve_offsets(offsets, None, 3)
-
-
-def test_offsets_and_region_exclude_each_other():
-    with pytest.raises(ValueError, match="exclude each other"):
-        resolve_offsets(SHIFTS, [1, 20, 1, 20], 3)
-    with pytest.raises(ValueError, match="has 4 pixels"):
-        resolve_offsets(None, [1, 2, 1, 2], 3)

@@ -282,6 +282,25 @@ def test_flux_factor(value, factors):
     assert found is None if factors is None else found.tolist() == factors
 
 
+def test_flux_factors_that_cannot_be_measured_are_told(caplog):
+    step = MMCosmicStep(flux_factor="auto")
+    search = prepare(step, as_exposures(0.001 * images()))
+    assert search.flux_factors.tolist() == [1, 1, 1]
+    assert "flux factors were not measured, but set to 1" in caplog.text
+
+
+def test_physical_coordinates_of_region_files_follow_the_header(tmp_path):
+    """Of a frame that begins at column 101 and row 201 of the detector."""
+    path = tmp_path / "skip.reg"
+    path.write_text("physical\nbox(105.5,205.5,10,10)\n", encoding="utf-8")
+    exposures = as_exposures(images())
+    exposures[0].header.update({"LTV1": -100.0, "LTV2": -200.0})
+    search = prepare(MMCosmicStep(regions_to_be_skipped=[str(path)]), exposures)
+    expected = np.zeros(SHAPE, dtype=bool)
+    expected[:10, :10] = True
+    np.testing.assert_array_equal(search.user.skipped, expected)
+
+
 @pytest.mark.parametrize(
     ("region", "factor"), [([[1, 80, 1, 30]], 0.8), (["[1:80, 31:60]"], 1.0), (None, None)]
 )

@@ -82,41 +82,6 @@ def read_ds9_regions(path, shape, *, header=None):
     return included & ~excluded
 
 
-def read_ds9_points(path, shape, *, header=None):
-    """
-    Read the points of a region file of DS9 as pixels.
-
-    Parameters
-    ----------
-    path, shape, header
-        As for `read_ds9_regions`.
-
-    Returns
-    -------
-    ndarray of int, shape (n, 2)
-        Columns and rows of the pixels, from 0, in the order of the file.
-
-    Raises
-    ------
-    CrstepsInputError
-        As for `read_ds9_regions`; and a shape that is no point, or an excluded one.
-    """
-    pixels = []
-    for region in _read(path, header):
-        if region.name != "point" or region.is_excluded:
-            raise CrstepsInputError(
-                f"{path}: {region.text} is no point: here, single pixels are marked by points."
-            )
-        x, y = _nearest_pixel(region.numbers)
-        if not (0 <= x < shape[1] and 0 <= y < shape[0]):
-            raise CrstepsInputError(
-                f"{path}: {region.text} is not in the image of {shape[1]} x {shape[0]} pixels: "
-                "correct or remove it."
-            )
-        pixels.append((x, y))
-    return np.array(pixels, dtype=np.int64)
-
-
 def _read(path, header):
     """Shapes of a region file in image coordinates."""
     try:

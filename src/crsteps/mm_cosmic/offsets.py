@@ -1,6 +1,5 @@
 """Offsets between the exposures and their median image, and images shifted by them."""
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ from crsteps.detector.regions import check_region, parse_region
 from crsteps.mm_cosmic.scene import shift_image as shift_by_fraction
 
 # Fewer pixels than this tell no offset.
-FEWEST_PIXELS = 100
+_FEWEST_PIXELS = 100
 # Offsets are measured to one part in so many of a pixel.
 _UPSAMPLING = 100
 _REPETITIONS = 5
@@ -38,70 +37,6 @@ class Offsets:
     reference: np.ndarray
     exposures: np.ndarray
     registered: np.ndarray
-
-
-def resolve_offsets(xy_offsets, crosscorr_region, n_exposures):
-    """
-    Read the offsets that a user gave, or the region in which they are to be measured.
-
-    Parameters
-    ----------
-    xy_offsets : None or sequence of [dx, dy]
-        Offset of each exposure from the median image in pixels; also flat, or as text.
-    crosscorr_region : None, sequence of int, str or Region
-        Region as for `crsteps.detector.regions.parse_region`.
-    n_exposures : int
-        Number of exposures.
-
-    Returns
-    -------
-    offsets : ndarray of float, shape (n_exposures, 2), or None
-        The offsets that were given.
-    region : crsteps.detector.regions.Region or None
-        The region that was given.
-
-    Raises
-    ------
-    ValueError
-        Both are given, or one that cannot be used.
-    """
-    given = _is_given(xy_offsets), _is_given(crosscorr_region)
-    if all(given):
-        raise ValueError(
-            "mm_xy_offsets and mm_crosscorr_region exclude each other: give the offsets, "
-            "or the region in which to measure them"
-        )
-    if given[1]:
-        region = parse_region(crosscorr_region)
-        _check_size(region)
-        return None, region
-    if not given[0]:
-        return None, None
-    try:
-        offsets = _numbers(xy_offsets)
-    except (TypeError, ValueError):
-        offsets = np.empty(0)
-    if offsets.shape != (n_exposures, 2) or not np.isfinite(offsets).all():
-        raise ValueError(
-            f"mm_xy_offsets = {xy_offsets} cannot be used: "
-            f"give [dx, dy] for each of the {n_exposures} exposures"
-        )
-    return offsets, None
-
-
-def _is_given(value):
-    return value is not None and (not hasattr(value, "__len__") or len(value) > 0)
-
-
-def _numbers(values):
-    """Array of what may be nested or flat sequences, or text."""
-    if isinstance(values, str):
-        values = [values]
-    values = list(values)
-    if any(isinstance(value, str) for value in values):
-        values = re.split(r"[\s,;\[\]()]+", ",".join(map(str, values)).strip(" ,;[]()"))
-    numbers = np.array(values, dtype=float)
-    return numbers.reshape(-1, 2) if numbers.ndim == 1 else numbers
 
 
 def measure_offsets(reference, exposures, region):
@@ -151,10 +86,10 @@ def measure_offsets(reference, exposures, region):
 
 
 def _check_size(region):
-    if region.n_pixels < FEWEST_PIXELS:
+    if region.n_pixels < _FEWEST_PIXELS:
         raise ValueError(
             f"the region {region} for the cross-correlation has {region.n_pixels} pixels: "
-            f"give one of at least {FEWEST_PIXELS}"
+            f"give one of at least {_FEWEST_PIXELS}"
         )
 
 

@@ -1,5 +1,6 @@
 """The search of MMCosmicStep: what the parameters say about the exposures at hand, and the call."""
 
+import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,8 @@ from crsteps.mm_cosmic.offsets import Offsets, measure_offsets
 from crsteps.mm_cosmic.scene import median_of_sorted, sort_exposures
 from crsteps.mm_cosmic.user_pixels import UserPixels, make_user_pixels
 from crsteps.mm_cosmic.workers_step import process_map
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -191,13 +194,14 @@ def prepare(step, exposures):
         auxiliary_options=parameters.auxiliary_options(step),
         auxiliary_combination=step.aux_combination,
         diagram=diagram,
-        user=_user_pixels(step, data[0].shape, given),
+        user=_user_pixels(step, exposures[0], given),
         apply_flux_factor_to=step.apply_flux_factor_to,
         jobs=step.jobs,
         given=given,
         found_in_images={} if step.interactive else None,
     )
-    return search.changed(**_flux_factors(step, search), **_offsets(step, search))
+    flux_factors = _flux_factors(step, search, exposures[0])
+    return search.changed(**flux_factors, **_offsets(step, search))
 
 
 def _given_masks(step, data):
@@ -212,18 +216,20 @@ def _given_masks(step, data):
     return masks
 
 
-def _flux_factors(step, search):
+def _flux_factors(step, search, exposure):
     """Flux factors, given or measured; none where the exposures have equal flux."""
     factors = parameters.told(
         "flux_factor", resolve_flux_factors, step.flux_factor, len(search.data)
     )
-    region = _region_mask(step, "flux_factor_regions", search.data[0].shape)
+    region = _region_mask(step, "flux_factor_regions", exposure)
     if factors is not None:
         return {} if np.all(factors == 1) else {"flux_factors": factors}
     exposures = _without_missing(search)
     measured = measure_flux_factors(
         exposures, _median(exposures), noise=search.noise, region=region
     )
+    for line in measured.warnings:
+        log.warning(line)
     return {"flux_factors": measured.values, "measured_flux": measured}
 
 
@@ -266,34 +272,36 @@ def _measured_offsets(step, search):
     return measure_offsets(median, exposures, regions[0])
 
 
-def _user_pixels(step, shape, given):
+def _user_pixels(step, exposure, given):
     """Regions and pixels of the parameters, each named if it is wrong; None without any."""
     names = ("regions_to_be_skipped", *parameters.PIXELS, parameters.REPLACED)
+    shape = exposure.data.shape
     if given is not None and len(given.replaced) and not getattr(step, parameters.REPLACED):
         return make_user_pixels(shape, replaced=given.replaced)
     if not any(getattr(step, name) for name in names):
         return None
-    flagged, ignored = (_region_mask(step, name, shape) for name in parameters.PIXELS)
+    flagged, ignored = (_region_mask(step, name, exposure) for name in parameters.PIXELS)
     replaced = getattr(step, parameters.REPLACED)
     parameters.told(parameters.REPLACED, make_user_pixels, shape, replaced=replaced)
     return parameters.told(
         " and ".join(parameters.PIXELS),
         make_user_pixels,
         shape,
-        skipped=_region_mask(step, names[0], shape),
+        skipped=_region_mask(step, names[0], exposure),
         flagged=flagged,
         ignored=ignored,
         replaced=replaced,
     )
 
 
-def _region_mask(step, name, shape):
+def _region_mask(step, name, exposure):
     """Mask of the regions or pixels of a parameter, or of its DS9 file; None if it is not given."""
     value = getattr(step, name)
     if not value:
         return None
+    shape = exposure.data.shape
     if path := parameters.region_file(value):
-        return parameters.told(name, read_ds9_regions, path, shape)
+        return parameters.told(name, read_ds9_regions, path, shape, header=exposure.header)
     if name not in parameters.PIXELS:
         return parameters.told(name, region_mask, value, shape)
     mask = np.zeros(shape, dtype=bool)
