@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from crsteps.cosmic_rays.auxiliary import AuxiliaryDetection
 from crsteps.detector.noise import ExposureNoise
+from crsteps.mm_cosmic.auxiliary_images import AuxiliaryImages
 from crsteps.mm_cosmic.combination import (
     CLEANED_COMBINATIONS,
     COMBINATIONS,
@@ -93,13 +95,13 @@ EXPECTED = {
     ),
 }
 EXPECTED["meancr2"] = EXPECTED["meancr"]
+# With two usable exposures, one that is hit spoils the median.
+MEDIANCR = np.array([[False, False, True, True, False, True, False]])
 
 
 @pytest.mark.parametrize("name", COMBINATIONS)
 def test_values_by_hand(name):
-    """With two usable exposures, one that is hit spoils the median."""
-    mediancr = np.array([[False, False, True, True, False, True, False]])
-    result = result_with(HITS, np.isfinite(STACK), mediancr=mediancr)
+    result = result_with(HITS, np.isfinite(STACK), mediancr=MEDIANCR)
     combined = combine(STACK, result, noise=READ_ONLY, names=(name,))[name]
     data, variance, n_used = EXPECTED[name]
     assert_allclose(combined.data[0], data, rtol=1e-6)
@@ -216,3 +218,89 @@ def test_unknown_combination_is_refused():
     result = result_with(np.zeros(stack.shape, dtype=bool))
     with pytest.raises(ValueError, match="unknown combination 'mode': choose from mean, median"):
         combine(stack, result, noise=READ_ONLY, names=("mean", "mode"))
+
+
+# --- other replacements -------------------------------------------------------------------------
+
+
+def with_cleaned_median(result, cleaned):
+    detection = AuxiliaryDetection(result.mediancr, cleaned=cleaned)
+    return replace(result, auxiliary=AuxiliaryImages(("lacosmic",), detection, None, ()))
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "value", "number"),
+    [
+        # Clean, hit in one, hit in two, hit in all, one missing, one missing and one hit.
+        ("mediancr", [2, 3, 5], [13 + 3, 316, 16], 1),
+        ("meancrt", [2, 3, 5], [13 + 3, 316, 16], 1),
+        ("meancr", [3], [316], 1),
+        ("meancr2", [3], [316], 1),
+    ],
+)
+def test_minimum_replaces_hits(name, pixels, value, number):
+    result = result_with(HITS, usable=np.isfinite(STACK), mediancr=MEDIANCR)
+    plain = combine(STACK, result, noise=READ_ONLY)[name]
+    image = combine(STACK, result, noise=READ_ONLY, replacement="minimum")[name]
+    assert_allclose(image.data[0, pixels], value)
+    assert_array_equal(image.n_used[0, pixels], number)
+    n_usable = np.isfinite(STACK).sum(axis=0)[0, pixels]
+    lowest = np.where(n_usable == 3, LOWEST_OF_3, LOWEST_OF_2)
+    assert_allclose(image.variance[0, pixels], 9 * lowest, rtol=1e-4)
+    others = np.setdiff1d(np.arange(7), pixels)
+    assert_array_equal(image.data[0, others], plain.data[0, others])
+
+
+def test_minimum_in_pixels_of_meancr():
+    suspects = np.zeros_like(HITS)
+    suspects[2, 0, 0] = True
+    result = result_with(HITS, usable=np.isfinite(STACK), suspects=suspects)
+    combined = combine(STACK, result, noise=READ_ONLY, replacement="minimum")
+    assert combined["meancr"].data[0, 0] == 13
+    assert combined["meancr2"].data[0, 0] == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels"),
+    [("mediancr", [2, 3, 5]), ("meancrt", [2, 3, 5]), ("meancr", [3]), ("meancr2", [0, 3])],
+)
+@pytest.mark.parametrize("replacement", ["clean_mean", "minimum"])
+def test_cleaned_median_replaces_hits(name, pixels, replacement):
+    suspects = np.zeros_like(HITS)
+    suspects[2, 0, 0] = True
+    result = result_with(HITS, usable=np.isfinite(STACK), suspects=suspects, mediancr=MEDIANCR)
+    result = with_cleaned_median(result, np.float32([[31, 32, 33, 34, 35, 36, 37]]))
+    image = combine(STACK, result, noise=READ_ONLY, use_auxmedian=True, replacement=replacement)[
+        name
+    ]
+    assert_array_equal(image.data[0, pixels], np.add(pixels, 31))
+    assert_array_equal(image.n_used[0, pixels], 0)
+    assert np.all(image.variance[0, pixels] > 0)
+    others = np.setdiff1d(np.arange(6), pixels)
+    assert not np.any(np.isin(image.data[0, others], np.arange(31, 38)))
+    assert np.isnan(image.data[0, 6])
+
+
+def test_cleaned_median_is_brought_to_the_mean(unequal_scene):
+    """Exposures of unequal flux: the median on the common scale is no median of theirs."""
+    found = unequal_scene
+    result = with_cleaned_median(found.result, found.result.median)
+    options = {"noise": found.noise, "names": ("meancr", "mediancr")}
+    combined = combine(found.exposures.data, result, use_auxmedian=True, **options)
+    pixels = result.mediancr
+    bright = pixels & (found.exposures.mean_scene > 50)
+    clean = found.combined["meancr"].data
+    ratio = combined["mediancr"].data[~pixels] / clean[~pixels]
+    assert_allclose(np.median(ratio[clean[~pixels] > 100]), 1, atol=2e-3)
+    assert bright.sum() > 10
+    assert_array_equal(combined["mediancr"].n_used[pixels], 0)
+
+
+def test_impossible_replacements_are_refused():
+    result = result_with(HITS)
+    with pytest.raises(ValueError, match="unknown replacement 'median'"):
+        combine(STACK, result, noise=READ_ONLY, replacement="median")
+    with pytest.raises(ValueError, match="crmethod mmcosmic makes none"):
+        combine(STACK, result, noise=READ_ONLY, use_auxmedian=True)
+    with pytest.raises(ValueError, match="makes none"):
+        combine(STACK, with_cleaned_median(result, None), noise=READ_ONLY, use_auxmedian=True)
