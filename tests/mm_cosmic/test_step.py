@@ -341,12 +341,30 @@ def test_dithered_exposures_are_warned_of(models, caplog):
     assert "pointings of the exposures differ by 2.0 pixels" in caplog.text
 
 
-def test_disjoint_exposures_are_skipped(models, caplog):
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"crmethod": "mm_lacosmic+pycosmic"},
+        {"crmethod": "lacosmic", "use_auxmedian": True},
+        {"crmethod": "mm_pycosmic", "mm_boundary_fit": "spline", "mm_nsimulations": 2},
+        {"flux_factor": [1.0, 1.0, 1.01], "apply_flux_factor_to": "original"},
+    ],
+    ids=str,
+)
+def test_methods_on_models_with_noise_of_each_pixel(models, parameters):
+    result = MMCosmicStep.call(models, **parameters)
+    assert [model.dq[HIT_TWICE] for model in result] == [FLAGS, FLAGS, 0]
+    assert [model.dq[HIT_ONCE] for model in result] == [0, 0, FLAGS]
+    assert [model.dq[DEAD] for model in result] == [1, 0, 0]
+
+
+@pytest.mark.parametrize("parameters", [{}, {"flux_factor": "auto", "crmethod": "mm_pycosmic"}])
+def test_disjoint_exposures_are_skipped(models, caplog, parameters):
     """No pixel with two usable exposures is a property of the data."""
     for number, model in enumerate(models):
         model.dq[:] = 1
         model.dq[number * 20 : number * 20 + 20] = 0
-    result = MMCosmicStep.call(models)
+    result = MMCosmicStep.call(models, **parameters)
     assert "mm_cosmic is skipped" in caplog.text
     for model, original in zip(result, models, strict=True):
         assert model.meta.cal_step.instance["mm_cosmic"] == "SKIPPED"

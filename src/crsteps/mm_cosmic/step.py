@@ -28,7 +28,14 @@ DITHER_PIXELS = 0.3
 
 
 class MMCosmicStep(CrStep):
-    """Mask pixels that cosmic rays hit in several equal exposures, and combine the exposures."""
+    """
+    Mask pixels that cosmic rays hit in several equal exposures, and combine the exposures.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As for `stpipe.Step`.
+    """
 
     class_alias = "mm_cosmic"
     multi_exposure = True
