@@ -140,6 +140,22 @@ def test_questions_in_a_run(folder, monkeypatch, limit):
     np.testing.assert_array_equal(asked.mediancr, np.isin(labels, [0, 1, 3], invert=True))
 
 
+def test_exit_at_the_prompt_ends_the_run(folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(folder)
+    session = Session(lambda prompt: "x", lambda draw, keys, title: None)
+    monkeypatch.setattr("crsteps.mm_cosmic.step.open_session", lambda step: session)
+    with pytest.raises(CrstepsInputError, match="ended at its prompt: nothing was written"):
+        MMCosmicStep.call(
+            [f"fake_{i}a.fits" for i in (1, 2, 3)],
+            gain=1.0,
+            rnoise=3.4,
+            interactive=True,
+            save_results=True,
+            output_dir=str(tmp_path),
+        )
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_preset_translated_and_run_by_strun(folder, monkeypatch, user_environment, capsys):
     """The translation names the images to give, and is a parameter file of any step."""
     monkeypatch.chdir(folder)

@@ -383,7 +383,8 @@ def told(name, function, *args, **options):
     try:
         return function(*args, **options)
     except ValueError as error:
-        sentence = f"{str(error).rstrip('.')}."
+        sentence = str(error).rstrip(".")
+        sentence += "" if sentence.endswith("?") else "."
         raise CrstepsInputError(
             sentence if sentence.startswith(name) else f"{name}: {sentence}"
         ) from error

@@ -73,6 +73,8 @@ class MMCosmicStep(CrStep):
             result = search.run()
             if session := open_session(self):
                 search, result = self._discuss(session, search, result)
+        except CrstepsInputError:  # the user ended the run
+            raise
         except ValueError as error:  # the parameters were checked: it is the data
             log.warning("mm_cosmic is skipped: %s", error)
             return self._flag(inputs, exposures, None)
