@@ -246,7 +246,9 @@ class PersistenceModel:
             Those of the pixels that are worth remembering.
         """
         charge = np.minimum(fluence, self.saturation_level)
-        amplitude, gamma = self.curve(charge.astype(np.float32), exposure_time=exposure_time)
+        amplitude, gamma = self.curve(
+            charge.astype(np.float32, copy=False), exposure_time=exposure_time
+        )
 
         def of_pixels(value):
             return pixel_values(value, shape=shape, pixels=pixels, channels=channels)
@@ -255,8 +257,8 @@ class PersistenceModel:
         variance, variance_gamma, cross = (of_pixels(part) for part in self.covariance)
         decay = Decay(
             pixels=pixels,
-            amplitude=(amplitude * scale).astype(np.float32),
-            gamma=(gamma + of_pixels(self.gamma_offset)).astype(np.float32),
+            amplitude=(amplitude * scale).astype(np.float32, copy=False),
+            gamma=(gamma + of_pixels(self.gamma_offset)).astype(np.float32, copy=False),
             covariance=Covariance(
                 amplitude**2 * variance,
                 variance_gamma,

@@ -186,7 +186,8 @@ def correction_variance(by_amplitude, by_gamma, *, covariance, charge, systemati
             variance = np.where(unknown, np.square(worst), variance + mixed)
         else:
             variance = variance + mixed
-    return np.maximum(variance, 0.0) + np.square(systematic * np.asarray(charge))
+    variance = np.maximum(variance, 0.0)
+    return variance + np.square(systematic * np.asarray(charge)) if systematic else variance
 
 
 def _error_of_both(of_amplitude, of_gamma, charge):
