@@ -97,34 +97,77 @@ def test_photons_have_the_distribution_asked_for(distribution):
     assert np.all(np.abs(found - expected) < 5 * np.sqrt(expected) + 3)
 
 
-def test_one_seed_gives_the_diagram_of_numina():
-    # Three exposures by formula, gain 2, read noise 4: extent, sums and boundary of the diagram
-    # that numina-crmasks 0.40 drew (its documented parameters, seed 123456, no auxiliary pixel).
+# What numina-crmasks 0.40 drew for exposures given by a formula, gain 2, read noise 4, without any
+# pixel found by a detector of single images: number of exposures and options; ends of the axes;
+# upper ends of the first columns; heights of the boundary at even abscissae.
+NUMINA = {
+    "documented values": (
+        (3, {}),
+        ((-10.471740137, 225.960865227), 115.838980532),
+        (17.955, 17.955, 17.955, 16.797, 20.272),
+        ((-9.29, 224.779), (17.67, 25.51, 26.33, 30.46, 34.77, 37.11, 37.5, 37.79)),
+    ),
+    "negative binomial, neighbours": (
+        (
+            3,
+            {
+                "photon_distribution": "nbinom",
+                "nbinom_shape": 7.0,
+                "hist2d_min_neighbors": 2,
+                "knots_splfit": 4,
+            },
+        ),
+        ((-10.761995867, 438.804981938), 691.088962025),
+        (17.277, 31.099, 38.01, 38.01, 86.386),
+        ((-8.514, 436.557), (13.83, 162.08, 165.05, 165.05, 165.05, 165.05, 165.05, 165.05)),
+    ),
+    "three hits of five, fixed points": (
+        (
+            5,
+            {
+                "cr_coincidences": 3,
+                "fixed_points": ((50, 60, 200), (150, 80, 1000)),
+                "seed": 5,
+                "weight_boundary_extension": 3.0,
+            },
+        ),
+        ((-7.223498438, 219.329387794), 95.908033091),
+        (12.948, 13.907, 12.948, 12.948, 13.907),
+        # Its optimiser stops 0.04 % above the minimum here.
+        ((-6.091, 218.197), (12.68, 45.77, 61.91, 63.3, 70.56, 80.82, 82.26, 84.73)),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NUMINA)
+def test_one_seed_gives_the_diagram_and_the_boundary_of_numina(case):
+    (n, changes), (x_ends, top), points, (between, heights) = NUMINA[case]
     y, x = np.mgrid[:60, :50]
     base = 200 * (x / 49.0) ** 3
     data = [
         (base + s * np.sin(1 + k * x + 3 * y)).astype(np.float32)
-        for k, s in ((2, 3), (3, 4), (5, 5))
+        for k, s in ((2, 3), (3, 4), (5, 5), (7, 2), (11, 6))[:n]
     ]
-    options = DiagramOptions(bins="uniform")
-    images = diagram_images(data, cr_coincidences=2)
+    options = replace(DiagramOptions(bins="uniform"), **changes)
+    images = diagram_images(data, cr_coincidences=options.cr_coincidences)
     expected = expected_exposures(
-        images, gain=2.0, read_noise=4.0, options=options, flux_factors=np.ones(3)
+        images, gain=2.0, read_noise=4.0, options=options, flux_factors=np.ones(n)
     )
     simulated = simulate_diagram(
         expected, lowest=images.lowest, used=np.ones((60, 50), dtype=bool), options=options
     )
-    assert simulated.x_edges[[0, -1]] == pytest.approx([-10.471740137, 225.960865227])
-    assert simulated.y_edges[[0, -1]] == pytest.approx([0, 115.838980532])
-    counts = simulated.counts
-    assert counts.sum() == 29944
-    assert counts.sum(axis=1)[:8].tolist() == [5113, 4482, 4041, 3413, 2770, 2328, 1785, 1364]
-    assert counts.sum(axis=0)[:8].tolist() == [259, 855, 1799, 2620, 2342, 1799, 1200, 914]
-    assert (counts @ np.arange(100)).sum() == 700898
+    assert simulated.x_edges[[0, -1]] == pytest.approx(x_ends)
+    assert simulated.y_edges[[0, -1]] == pytest.approx([0, top])
     boundary = fit_boundary(simulated, options)
-    curve = boundary.evaluate(np.linspace(-9.29, 224.779, 10))
-    numina = [17.668, 25.019, 25.689, 27.419, 31.007, 34.382, 36.579, 37.442, 37.507, 37.794]
-    assert curve == pytest.approx(numina, abs=0.02)
+    assert boundary.points_y[:5] == pytest.approx(points, abs=0.001)
+    curve = boundary.evaluate(np.linspace(*between, 8))
+    assert curve == pytest.approx(heights, abs=1 if options.fixed_points else 0.05)
+    if case == "documented values":
+        counts = simulated.counts
+        assert counts.sum() == 29944
+        assert counts.sum(axis=1)[:6].tolist() == [5113, 4482, 4041, 3413, 2770, 2328]
+        assert counts.sum(axis=0)[:6].tolist() == [259, 855, 1799, 2620, 2342, 1799]
+        assert (counts @ np.arange(100)).sum() == 700898
 
 
 @pytest.mark.usefixtures("quick")
