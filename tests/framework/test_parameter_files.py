@@ -7,7 +7,7 @@ from toysteps import ScaleStep, ToyPipeline
 
 from crsteps.errors import CrstepsInputError
 from crsteps.framework.parameter_files import load, show, to_asdf, validate
-from crsteps.framework.parameters import copied, own_parameters, validated
+from crsteps.framework.parameters import copied, nearest, own_parameters, validated
 from crsteps.framework.references import reference_files_path
 from crsteps.integration import get_steps
 
@@ -243,6 +243,27 @@ def test_validated_leaves_the_parameters_alone():
     assert parameters == before
     assert config["steps"]["scale"]["factor"] == 3
     assert config["steps"]["persistence"]["offset"] == 1.0
+
+
+def test_steps_may_check_more_than_their_specification(monkeypatch, tmp_path):
+    """Also those of a pipeline; the mistake is told with the file."""
+
+    def check(values):
+        if values["factor"] == 13:
+            raise CrstepsInputError("factor = 13 brings bad luck: take 14.")
+
+    monkeypatch.setattr(ScaleStep, "check_values", check, raising=False)
+    validated(ScaleStep, {"factor": 14})
+    path = tmp_path / "mine.yaml"
+    path.write_text("class: toysteps.ToyPipeline\nsteps: {scale: {factor: 13}}\n")
+    with pytest.raises(CrstepsInputError, match=r"mine\.yaml: factor = 13 brings bad luck"):
+        validate(path)
+
+
+def test_a_name_cut_short_is_completed():
+    known = {"red_threshold", "blue_threshold_rnoise"}
+    assert nearest("blue_threshold", known) == "; did you mean blue_threshold_rnoise?"
+    assert nearest("rad_threshold", known) == "; did you mean red_threshold?"
 
 
 def test_own_parameters_are_those_that_the_step_adds():
