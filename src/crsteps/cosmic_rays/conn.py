@@ -23,11 +23,12 @@ class ConnOptions:
         Probability above which a pixel is flagged, between 0 and 1.
     verbose : bool
         Whether the number of pixels found is logged.
-    tile_size : int
+    tile_size : int or None
         Height and width in pixels of the largest part of the image that the network sees at once;
-        the memory grows with its square. The networks for the ground compare each pixel with all
-        others that they see at once, and were trained on 1024: with other sizes they find other
-        cosmic rays. The result of HST_ACS_WFC does not depend on it.
+        the memory grows with its square. The networks for the ground normalise with means and
+        variances of all they see at once, were trained on 1024 pixels, and find other cosmic rays
+        with other sizes. The result of HST_ACS_WFC does not depend on it. None for 1024 and, of
+        HST_ACS_WFC, 320.
     threads : int
         Threads that PyTorch may use.
     """
@@ -35,7 +36,7 @@ class ConnOptions:
     model: str = "ground_imaging"
     threshold: float = 0.5
     verbose: bool = False
-    tile_size: int = 1024
+    tile_size: int | None = None
     threads: int = 1
 
     def __post_init__(self):
@@ -78,17 +79,23 @@ def detect_conn(image, *, read_variance, poisson_factor, missing=None, options=N
 
     Notes
     -----
-    Xu et al. 2023, ApJ 942, 73.
+    Xu et al. 2023, ApJ 942, 73. Of one window, the probability is that of the package cosmic-conn
+    within rounding. But the package has zeros beyond the edges of the image and of its tiles, where
+    this function has the mirrored image and the neighbouring tile; it cuts large images elsewhere,
+    and subtracts the median of each tile; and it leaves out the last rows and columns of an image
+    that is not a multiple of 16 pixels wide.
     """
     options = options or ConnOptions()
     prepared = prepare_image(
         image, read_variance=read_variance, poisson_factor=poisson_factor, missing=missing
     )
     electrons = prepared.data / prepared.poisson_factor
+    default_size = 320 if options.model == "HST_ACS_WFC" else 1024
     return detect_with_network(
         prepared,
         electrons - np.median(electrons),
         family=CONN,
         model=options.model,
         options=options,
+        tile_size=options.tile_size or default_size,
     )

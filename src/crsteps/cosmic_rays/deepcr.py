@@ -23,9 +23,9 @@ class DeepcrOptions:
         ACS-WFC and 0.1 to 0.2 for WFC3-UVIS.
     verbose : bool
         Whether the number of pixels found is logged.
-    tile_size : int
+    tile_size : int or None
         Height and width in pixels of the largest part of the image that the network sees at once.
-        The result does not depend on it; the memory grows with its square.
+        The result does not depend on it; the memory grows with its square. None for 320.
     threads : int
         Threads that PyTorch may use.
     """
@@ -33,7 +33,7 @@ class DeepcrOptions:
     mask: str = "ACS-WFC"
     threshold: float = 0.5
     verbose: bool = False
-    tile_size: int = 320
+    tile_size: int | None = None
     threads: int = 1
 
     def __post_init__(self):
@@ -93,5 +93,10 @@ def detect_deepcr(image, *, read_variance, poisson_factor, missing=None, options
         # An image without any structure stays zero.
         electrons = ((electrons - mean) / (deviation or 1)).astype(np.float32)
     return detect_with_network(
-        prepared, electrons, family=DEEPCR, model=options.mask, options=options
+        prepared,
+        electrons,
+        family=DEEPCR,
+        model=options.mask,
+        options=options,
+        tile_size=options.tile_size or 320,
     )

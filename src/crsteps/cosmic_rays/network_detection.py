@@ -41,11 +41,11 @@ def check_network_options(options, *, model, known):
         )
     for name in ("tile_size", "threads"):
         value = getattr(options, name)
-        if value != int(value) or value < 1:
+        if value is not None and (value != int(value) or value < 1):
             raise ValueError(f"{name} is {value}; it must be a whole number of at least 1")
 
 
-def detect_with_network(prepared, network_input, *, family, model, options):
+def detect_with_network(prepared, network_input, *, family, model, options, tile_size):
     """
     Find cosmic rays in one image with a network.
 
@@ -61,6 +61,8 @@ def detect_with_network(prepared, network_input, *, family, model, options):
         Name of the network.
     options : DeepcrOptions or ConnOptions
         Options.
+    tile_size : int
+        Largest height and width of a tile, rounded up to what the network can bin.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def detect_with_network(prepared, network_input, *, family, model, options):
         If a package is missing; the message names the extra that installs it.
     """
     network = load_network(family.extra, model)
-    size = -(-int(options.tile_size) // family.multiple) * family.multiple
+    size = -(-int(tile_size) // family.multiple) * family.multiple
     with processor_threads(int(options.threads)):
         probability = map_tiles(
             network_input,
