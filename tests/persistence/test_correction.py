@@ -437,6 +437,24 @@ def test_blocks_have_every_pixel_once(sets, size):
     assert found == [sorted(pixels) for pixels in sets]
 
 
+@pytest.mark.parametrize("left_out", [3, 50])
+def test_block_with_gaps(left_out):
+    """Few gaps or many: values stay with their pixels, and there is none between."""
+    pixels = np.flatnonzero(np.arange(3000) % left_out)
+    covariance = Covariance(np.float32(pixels), 0.5, np.float32(-pixels))
+    decay = make_decay(pixels, 1.0 + pixels, gamma=2.0 + pixels, covariance=covariance, end=0)
+    [block] = walk_blocks([decay], size=5000)
+    [(_, part)] = block.parts
+    assert part.pixels.size == block.pixels.size == pixels[-1] - pixels[0] + 1
+    own = np.isin(block.pixels, pixels)
+    np.testing.assert_array_equal(part.amplitude, np.where(own, 1.0 + block.pixels, 0))
+    np.testing.assert_array_equal(part.gamma[own], 2.0 + pixels)
+    np.testing.assert_array_equal(part.covariance.amplitude[own], pixels)
+    np.testing.assert_array_equal(part.covariance.cross[own], -pixels)
+    assert part.covariance.gamma == 0.5
+    assert np.all(np.isfinite(part.gamma))
+
+
 class Slices:
     """Pixels of a whole image, or a fluence for all of them, made when a slice is read."""
 
