@@ -31,7 +31,7 @@ def median_around(image, good, pixels, *, reach):
     values = np.full(np.size(pixels), np.nan, dtype=np.float32)
     for start in range(0, values.size, _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        values[part] = _medians(image, good, pixels[part], reach)
+        values[part] = median_of_good(*good_windows(image, good, pixels[part], reach=reach))
     lonely = np.isnan(values)
     if lonely.any():
         values[lonely] = _nearest(image, good, pixels[lonely])
@@ -63,8 +63,28 @@ def fill_missing(image, missing, *, reach=2):
     return filled
 
 
-def _medians(image, good, pixels, reach):
-    """Median of the good pixels of each window; NaN without one."""
+def good_windows(image, good, pixels, *, reach):
+    """
+    Gather the good pixels in a window around each of some pixels.
+
+    Parameters
+    ----------
+    image : ndarray of float, shape (ny, nx)
+        Image.
+    good : ndarray of bool, shape (ny, nx)
+        Pixels that are gathered.
+    pixels : ndarray of int, shape (n,)
+        Flat (row-major) indices of the pixels.
+    reach : tuple of (int, int)
+        Half width of the window in y and in x.
+
+    Returns
+    -------
+    windows : ndarray of float, shape (n, (2 reach_y + 1) (2 reach_x + 1))
+        Values; NaN where a pixel is not good or lies outside the image.
+    n_good : ndarray of int, shape (n,)
+        Number of good pixels of each window.
+    """
     ny, nx = image.shape
     dy, dx = (offsets.ravel() for offsets in np.mgrid[_both_ways(reach[0]), _both_ways(reach[1])])
     y, x = np.divmod(np.asarray(pixels)[:, np.newaxis], nx)
@@ -72,11 +92,28 @@ def _medians(image, good, pixels, reach):
     inside = (y >= 0) & (y < ny) & (x >= 0) & (x < nx)
     flat = np.where(inside, y * nx + x, 0)
     inside &= good.ravel()[flat]
-    window = np.where(inside, image.ravel()[flat], np.float32(np.nan))
-    window.sort(axis=1)  # NaN comes last
-    n_good = np.count_nonzero(inside, axis=1)
-    row = np.arange(len(window))
-    return (window[row, (n_good - 1) // 2] + window[row, n_good // 2]) / 2
+    return np.where(inside, image.ravel()[flat], np.nan), np.count_nonzero(inside, axis=1)
+
+
+def median_of_good(windows, n_good):
+    """
+    Median of the good pixels of each window.
+
+    Parameters
+    ----------
+    windows : ndarray of float, shape (n, m)
+        Values, NaN where not good; sorted in place.
+    n_good : ndarray of int, shape (n,)
+        Number of those that are.
+
+    Returns
+    -------
+    ndarray of float, shape (n,)
+        Medians, the mean of the middle two of an even number; NaN without a good pixel.
+    """
+    windows.sort(axis=1)  # NaN comes last
+    row = np.arange(len(windows))
+    return (windows[row, (n_good - 1) // 2] + windows[row, n_good // 2]) / 2
 
 
 def _both_ways(reach):

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from crsteps.cosmic_rays.local_median import good_windows, median_of_good
+
 METHODS = ("median", "mean", "background", "nan", "detector")
 _SMALLEST, _LARGEST = 2, 12  # half widths of the windows
 _FEWEST_NEIGHBOURS = 6
@@ -72,34 +74,15 @@ def _from_neighbours(image, good, index, method):
     values = np.full(index.size, np.nan, dtype=np.float32)
     waiting = np.arange(index.size)
     for reach in range(_SMALLEST, _LARGEST + 1):
-        window, n_good = _windows(image, good, index[waiting], reach)
+        window, n_good = good_windows(image, good, index[waiting], reach=(reach, reach))
         enough = n_good >= _FEWEST_NEIGHBOURS
         window, n_good = window[enough], n_good[enough]
         if method == "mean":
             found = np.nansum(window, axis=1, dtype=np.float64) / n_good
         else:
-            found = _median_of_first(window, n_good)
+            found = median_of_good(window, n_good)
         values[waiting[enough]] = found
         waiting = waiting[~enough]
         if waiting.size == 0:
             break
     return values
-
-
-def _windows(image, good, index, reach):
-    """Give the pixels of square windows, (n, window), NaN where not good, and how many are good."""
-    ny, nx = image.shape
-    offset = np.arange(-reach, reach + 1)
-    y = (index // nx)[:, np.newaxis] + np.repeat(offset, offset.size)
-    x = (index % nx)[:, np.newaxis] + np.tile(offset, offset.size)
-    inside = (y >= 0) & (y < ny) & (x >= 0) & (x < nx)
-    flat = np.where(inside, y * nx + x, 0)
-    inside &= good.ravel()[flat]
-    return np.where(inside, image.ravel()[flat], np.nan), np.count_nonzero(inside, axis=1)
-
-
-def _median_of_first(window, n_good):
-    """Median of each row's numbers, of which there are `n_good`."""
-    window.sort(axis=1)  # NaN comes last
-    row = np.arange(len(window))
-    return (window[row, (n_good - 1) // 2] + window[row, n_good // 2]) / 2
