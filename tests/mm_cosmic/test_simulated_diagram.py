@@ -212,6 +212,15 @@ def test_gain_and_noise_of_each_pixel():
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("gain", [1e17, 1e37])
+def test_light_without_photon_noise(gain):
+    expected = level_exposures(500, gain=gain, read_noise=3.0)
+    options = replace(OPTIONS, bins="uniform")
+    simulated = simulate(expected, low=480, high=520, options=options)
+    assert moments(simulated) == pytest.approx((500 - 0.8463 * 3, 0.8463 * 3), abs=0.1)
+
+
+@pytest.mark.usefixtures("quick")
 def test_pixels_above_the_axis_are_counted_and_reported():
     options = replace(OPTIONS, ydiag_max=2.0, bins="uniform")
     simulated = simulate(level_exposures(0), low=-6, high=6, options=options)

@@ -13,7 +13,7 @@ from crsteps.mm_cosmic.scene import sort_exposures
 # simulated than these, and shifted exposures differ by more than noise.
 _N_EXTENT_SETS = 10000
 _HEADROOM, _HEADROOM_SHIFTED = 2.0, 4.0
-# More electrons than this are no light but a fill value, and beyond the reach of the generator.
+# Beyond the reach of the generator: more have the relative scatter of so many, which is none.
 _MOST_ELECTRONS = 1e15
 _BLOCK_PIXELS = 2**18
 
@@ -237,10 +237,16 @@ def _warn_of_pixels_above(above, top):
 
 def _draw_photons(generator, electrons, options):
     """Photons of an expectation in electrons."""
+    reached = np.minimum(electrons, _MOST_ELECTRONS)
     if options.photon_distribution == "poisson":
-        return generator.poisson(electrons)
-    shape = options.nbinom_shape
-    return generator.negative_binomial(shape, shape / (shape + electrons))
+        photons = generator.poisson(reached)
+    else:
+        shape = options.nbinom_shape
+        photons = generator.negative_binomial(shape, shape / (shape + reached))
+    beyond = electrons > _MOST_ELECTRONS
+    if beyond.any():
+        photons = np.where(beyond, photons * (electrons / _MOST_ELECTRONS), photons)
+    return photons
 
 
 def _draw_exposure(generator, plane, signal, divisor, expected, options):
@@ -248,7 +254,7 @@ def _draw_exposure(generator, plane, signal, divisor, expected, options):
     blocks = _row_blocks(signal.shape)
     for block in blocks:
         gain = _rows(expected.gain, block)
-        electrons = np.minimum(signal[block].astype(np.float64) * gain, _MOST_ELECTRONS)
+        electrons = signal[block].astype(np.float64) * gain
         plane[block] = _draw_photons(generator, electrons, options) / gain
     for block in blocks:
         noise = generator.standard_normal(plane[block].shape)
@@ -280,7 +286,7 @@ def _extent(generator, expected, lowest, spread, options):
     """Range of both axes, from a few sets of exposures of the faintest and brightest pixel."""
     gain, noise = (float(np.median(values)) for values in (expected.gain, expected.read_noise))
     n = len(expected.signal)
-    brightest = np.full(n, min(max(float(lowest.max()), 0.0) * gain, _MOST_ELECTRONS))
+    brightest = np.full(n, max(float(lowest.max()), 0.0) * gain)
     faint, bright = np.empty((2, _N_EXTENT_SETS, n))
     for i in range(_N_EXTENT_SETS):
         faint[i] = generator.normal(0, noise, n)
