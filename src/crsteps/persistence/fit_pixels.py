@@ -18,7 +18,7 @@ from crsteps.persistence.fit_series import Estimate, Signals
 
 __all__ = ["DarkData", "PixelFits", "fit_pixels"]
 
-_BLOCK = 4096
+_BLOCK = 6144
 _SECOND_BLOCK = 32768
 # A hit is looked for unless the other darks would fit better than this fraction of pixels does.
 _GOOD_FIT = 0.05
