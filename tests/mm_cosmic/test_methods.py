@@ -35,13 +35,13 @@ SQUARE = np.ones((3, 3), dtype=bool)
 @pytest.fixture(scope="module")
 def equal():
     """Return three equal exposures."""
-    return simulate_fibre_exposures(equal_options(shape=(160, 200)), seed=2)
+    return simulate_fibre_exposures(equal_options(shape=(112, 140)), seed=2)
 
 
 @pytest.fixture(scope="module")
 def unequal():
     """Return three exposures of different flux, position and fibres."""
-    return simulate_fibre_exposures(unequal_options(shape=(160, 200)), seed=2)
+    return simulate_fibre_exposures(unequal_options(shape=(112, 140)), seed=2)
 
 
 def find(exposures, crmethod, **options):

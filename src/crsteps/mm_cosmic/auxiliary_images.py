@@ -163,10 +163,12 @@ def detect_in_combination(reader, image, *, methods, options=None):
 
     Parameters
     ----------
-    reader, methods, options
-        As for `find_in_images`.
+    reader : crsteps.mm_cosmic.blocks.ExposureReader
+        Exposures.
     image : ndarray of float32, shape (ny, nx)
         Combined image; NaN is missing.
+    methods, options
+        As for `find_in_images`.
 
     Returns
     -------

@@ -114,10 +114,12 @@ def find_with_method(
 
     Parameters
     ----------
-    exposures, noise, missing, options
+    exposures, noise, missing
         As for `crsteps.mm_cosmic.masks.find_cosmic_rays`.
     method : CrMethod, optional
         See `parse_crmethod`; MM.Cosmic alone when not given.
+    options : crsteps.mm_cosmic.options.MMCosmicOptions, optional
+        Options.
     auxiliary_options : dict, optional
         Options of each detector of single images by its name.
     auxiliary_combination : {"or", "odds"}, optional
