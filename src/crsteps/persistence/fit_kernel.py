@@ -54,7 +54,7 @@ def search(series, signals):
         # the second step takes the darks one by one
         coarse, variance = series.coarse, series.sums(signals.variance)
         added = replace(signals, y=series.sums(signals.y), variance=variance)
-    first = _step(coarse, added, *_search(coarse, added))
+    first = _step(coarse, added, *_search(coarse, added), with_covariance=False)
     return _step(series, signals, first.amplitude, first.dark, first.gamma)
 
 
@@ -144,18 +144,19 @@ def _search(series, signals):
     if signals.usable is not None:
         weights = weights * signals.usable
     g, t = series.signals, series.exposure[np.newaxis]
-    sums = np.concatenate([g, t]) @ (weights * signals.y)
-    amplitude, s_ty = sums[:-1], sums[-1]
     s_gt = (g * t) @ weights
     s_tt = ((t * t) @ weights)[0]
     s_tt = s_tt + _finite_precision(signals.dark_precision, s_tt)
     s_tt = np.maximum(s_tt, 1e-30).astype(np.float32)
     ratio = s_gt / s_tt
-    norm = np.maximum((g * g) @ weights - ratio * s_gt, np.float32(1e-30))
-    amplitude -= ratio * s_ty
-    gain = amplitude * amplitude
-    gain /= norm
-    amplitude /= norm
+    norm = np.sqrt(np.maximum((g * g) @ weights - ratio * s_gt, np.float32(1e-30)))
+    weighted = weights * signals.y
+    s_ty = (t @ weighted)[0]
+    if ratio.shape[1] == 1:  # the same for all pixels, so it is done before the sums
+        score = (g - ratio * t) / norm @ weighted
+    else:
+        score = (g @ weighted - ratio * s_ty) / norm
+    gain = score * score
     if signals.expected_gamma is not None:
         # less the squared distance from the expected slope; positive everywhere, for `_largest`
         expected, precision = signals.expected_gamma, signals.gamma_precision
@@ -167,10 +168,10 @@ def _search(series, signals):
     # the nodes are evenly spaced in the angle whose cosine is the scaled slope
     angle = np.float32(np.pi / nodes) * (best.astype(np.float32) + np.float32(0.5) + shift)
     gamma = (series.high + series.low) / 2 + (series.high - series.low) / 2 * np.cos(angle)
-    below, here, above = _around(amplitude, best)
+    scores, norms = _around(score, best), _around(norm, best)
+    below, here, above = (value / size for value, size in zip(scores, norms, strict=True))
     a = here + shift * (0.5 * (above - below) + shift * (0.5 * (above + below) - here))
-    s_gt = s_gt[best, 0] if s_gt.shape[1] == 1 else _around(s_gt, best)[1]
-    d = (s_ty - a * s_gt) / s_tt
+    d = (s_ty - a * _around(s_gt, best)[1]) / s_tt
     return a, d, gamma
 
 
@@ -183,13 +184,15 @@ def _peak(values):
 
 
 def _around(values, row):
-    """Values of each column in the row before, in the row and in the row after."""
+    """Values of each column, or of the only one, in the row before, in the row and after it."""
+    if values.shape[1] == 1:
+        return [values[row + i, 0] for i in (-1, 0, 1)]
     flat = row * row.size + np.arange(row.size)
     return [values.ravel().take(flat + i * row.size) for i in (-1, 0, 1)]
 
 
-def _step(series, signals, amplitude, dark, gamma):
-    """One Gauss-Newton step, and the covariance where it starts."""
+def _step(series, signals, amplitude, dark, gamma, *, with_covariance=True):
+    """One Gauss-Newton step, and the covariance where it starts if that is wanted."""
     g, dg = _unit_signals(series, gamma)
     model = _model(series, g, amplitude, dark)
     residual = signals.y - model
@@ -217,7 +220,7 @@ def _step(series, signals, amplitude, dark, gamma):
         normal[1] += precision
         gradient[1] -= precision * dark
     theta = (amplitude, dark, gamma)
-    return _solve_normal(series, theta, normal, gradient, chi2)
+    return _solve_normal(series, theta, normal, gradient, chi2, with_covariance)
 
 
 def _model(series, g, amplitude, dark):
@@ -244,7 +247,7 @@ def _finite_precision(precision, from_darks):
     return np.where(np.isinf(precision), _EXACT * from_darks, precision)
 
 
-def _solve_normal(series, theta, normal, gradient, chi2):
+def _solve_normal(series, theta, normal, gradient, chi2, with_covariance):
     """
     Solve the normal equations of every pixel and go there, within the range of slopes.
 
@@ -272,13 +275,16 @@ def _solve_normal(series, theta, normal, gradient, chi2):
         step_a = np.where(held, (r_a - ag * step_g) / np.maximum(aa, _TINY), step_a)
     step_d = g_d * by_dark - a_dark * step_a - g_dark * step_g
     decrement = step_a * g_a + step_d * g_d + step_g * g_g
-    c_ad, c_dg = -a_dark * c_aa - g_dark * c_ag, -a_dark * c_ag - g_dark * c_gg
-    c_dd = by_dark - a_dark * c_ad - g_dark * c_dg
+    covariance = None
+    if with_covariance:
+        c_ad, c_dg = -a_dark * c_aa - g_dark * c_ag, -a_dark * c_ag - g_dark * c_gg
+        c_dd = by_dark - a_dark * c_ad - g_dark * c_dg
+        covariance = np.array([c_aa, c_dd, c_gg, c_ad, c_ag, c_dg])
     return Estimate(
         amplitude + step_a,
         dark + step_d,
         new,
-        np.array([c_aa, c_dd, c_gg, c_ad, c_ag, c_dg]),
+        covariance,
         chi2 - decrement,
         np.abs(decrement),
     )
