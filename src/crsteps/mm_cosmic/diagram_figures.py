@@ -139,7 +139,7 @@ def draw_counts(axes, diagram, *, cmap="viridis", label="pixels per bin", bar=Tr
         aspect="auto",
         # White, not transparent: viewers that smooth images would draw a rim around lone bins.
         cmap=colormaps.get_cmap(cmap).with_extremes(bad="white"),
-        interpolation="nearest",
+        interpolation="none",
     )
     axes.set_xlim(diagram.x_edges[0], diagram.x_edges[-1])
     axes.set_ylim(max(diagram.y_edges[0], -0.1 * diagram.scale), diagram.y_edges[-1])
