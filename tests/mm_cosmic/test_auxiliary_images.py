@@ -118,7 +118,9 @@ def test_combination_gives_a_mask_alone(recorder):
     assert all(getattr(found, name) is None for name in IMAGES)
 
 
-def test_tasks_are_named(recorder):
+@pytest.mark.parametrize("worth", [5 * 48, 5 * 48 + 1])
+def test_tasks_are_named_and_large_ones_given_away(recorder, monkeypatch, worth):
+    monkeypatch.setattr(auxiliary_images, "_WORTH_PROCESSES", worth)
     names = []
 
     def map_tasks(function, tasks):
@@ -126,4 +128,6 @@ def test_tasks_are_named(recorder):
         return map(function, tasks)
 
     find_in_images(reader(), STACK[1], mean=STACK[1], methods=("conn",), map_tasks=map_tasks)
-    assert names == ["median", "mean", "exposure 1", "exposure 2", "exposure 3"]
+    expected = ["median", "mean", "exposure 1", "exposure 2", "exposure 3"]
+    assert names == (expected if worth == 5 * 48 else [])
+    assert len(recorder.calls) == 5

@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from crsteps.cosmic_rays.pycosmic import detect_pycosmic
 from crsteps.detector.noise import ExposureNoise
+from crsteps.mm_cosmic import auxiliary_images
 from crsteps.mm_cosmic.combination import combine
 from crsteps.mm_cosmic.masks import MMCosmicOptions, find_cosmic_rays
 from crsteps.mm_cosmic.methods import (
@@ -220,7 +221,8 @@ def test_dilation_has_its_code(equal):
     assert_array_equal(result.codes[result.mediancr & ~plain.mediancr], 1)
 
 
-def test_processes_change_nothing(equal):
+def test_processes_change_nothing(equal, monkeypatch):
+    monkeypatch.setattr(auxiliary_images, "_WORTH_PROCESSES", 0)
     here = find(equal, "mm_lacosmic+pycosmic")
     there = find(equal, "mm_lacosmic+pycosmic", map_tasks=process_map(2))
     for name in MASKS:

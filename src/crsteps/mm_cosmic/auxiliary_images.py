@@ -9,6 +9,9 @@ from crsteps.cosmic_rays.auxiliary import AuxiliaryDetection, detect_auxiliary, 
 from crsteps.detector.noise import ExposureNoise
 from crsteps.mm_cosmic.blocks import ExposureReader
 
+# Pixels of all images from which processes of their own pay: starting one costs what a detector
+# needs for about a million.
+_WORTH_PROCESSES = 4_000_000
 _IMAGES = ("cleaned", "significance", "probability", "error")
 
 
@@ -130,7 +133,8 @@ def find_in_images(reader, median, *, methods, options=None, mean=None, keep=(),
     keep : sequence of str, optional
         Images wanted of single exposures beside their masks: all those of the median are kept.
     map_tasks : callable, optional
-        Like `map`: calls a function on tasks, in processes of their own perhaps.
+        Like `map`: calls a function on tasks, in processes of their own perhaps. It is not used
+        for small images.
 
     Returns
     -------
@@ -147,6 +151,8 @@ def find_in_images(reader, median, *, methods, options=None, mean=None, keep=(),
         if image is not None
     ]
     tasks += [_task(reader, i, keep=tuple(keep), **common) for i in range(len(reader))]
+    if len(tasks) * median.size < _WORTH_PROCESSES:
+        map_tasks = map
     found = list(map_tasks(detect_in_image, tasks))
     n_first = len(found) - len(reader)
     return AuxiliaryImages(
