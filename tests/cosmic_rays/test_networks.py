@@ -2,6 +2,9 @@
 
 import logging
 import sys
+from contextlib import nullcontext
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -38,17 +41,9 @@ def seen(monkeypatch):
         return 1 / (1 + np.exp((300 - window) / 20))
 
     monkeypatch.setattr(network_detection, "load_network", lambda extra, model: (extra, model))
-    monkeypatch.setattr(network_detection, "processor_threads", lambda n: _nothing())
+    monkeypatch.setattr(network_detection, "processor_threads", lambda n: nullcontext())
     monkeypatch.setattr(network_detection, "window_probability", window_probability)
     return windows
-
-
-class _nothing:
-    def __enter__(self):
-        pass
-
-    def __exit__(self, *error):
-        pass
 
 
 # --- packages ---------------------------------------------------------------------------------
@@ -65,7 +60,7 @@ class _nothing:
 )
 def test_missing_package_is_named_with_its_extra(monkeypatch, family, package, known_as):
     for other in ("torch", family.package):
-        monkeypatch.setitem(sys.modules, other, _module_with_spec(monkeypatch, other))
+        monkeypatch.setitem(sys.modules, other, _module_with_spec(other))
     require_packages(family)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ModuleNotFoundError) as error:
@@ -77,10 +72,7 @@ def test_missing_package_is_named_with_its_extra(monkeypatch, family, package, k
     assert error.value.name == package
 
 
-def _module_with_spec(monkeypatch, name):
-    from importlib.machinery import ModuleSpec
-    from types import ModuleType
-
+def _module_with_spec(name):
     module = ModuleType(name)
     module.__spec__ = ModuleSpec(name, loader=None)
     return module
@@ -92,6 +84,17 @@ def test_detector_without_its_packages(monkeypatch, image, method):
     load_network.cache_clear()
     with pytest.raises(ModuleNotFoundError, match=rf'pip install "crsteps\[{method}\]"'):
         detect_auxiliary(method, image, **NOISE)
+
+
+def test_version_without_the_file(monkeypatch, tmp_path):
+    (tmp_path / "learned_models").mkdir()
+    (tmp_path / "learned_models" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "learned_models", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", _module_with_spec("torch"))
+    load_network.cache_clear()
+    with pytest.raises(ValueError, match=r"deepCR has no file mask/ACS-WFC.pth: .*crsteps\[deep"):
+        load_network("deepcr", "ACS-WFC")
 
 
 # --- options ----------------------------------------------------------------------------------

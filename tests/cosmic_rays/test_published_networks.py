@@ -164,6 +164,16 @@ def test_missing_pixels(image, method):
     assert np.isfinite(found.probability).all()
 
 
+@pytest.mark.parametrize("method", ["deepcr", "conn"])
+def test_saturated_pixels(image, method):
+    image = image.copy()
+    image[90:110, 40:60] = 65535
+    found = detect_auxiliary(method, image, **NOISE)
+    assert (found.probability >= 0).all()
+    assert (found.probability <= 1).all()
+    assert np.isfinite(found.cleaned).all()
+
+
 def test_weights_are_read_once_and_as_weights_only(image, monkeypatch):
     calls = []
     load = torch.load
@@ -211,6 +221,6 @@ def test_file_of_another_layout(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "learned_models", raising=False)
     load_network.cache_clear()
-    with pytest.raises(ValueError, match=r"ACS-WFC.pth of the installed deepCR .*crsteps\[deepcr"):
+    with pytest.raises(ValueError, match=r"deepCR has no .* in ACS-WFC.pth: .*crsteps\[deepcr"):
         load_network("deepcr", "ACS-WFC")
     load_network.cache_clear()

@@ -152,7 +152,7 @@ def load_network(family_extra, model):
     ModuleNotFoundError
         If a package is missing.
     ValueError
-        If the file of the installed package is not laid out as expected.
+        If the installed package has no such file, or one that is not laid out as expected.
 
     Notes
     -----
@@ -160,10 +160,12 @@ def load_network(family_extra, model):
     """
     family = {DEEPCR.extra: DEEPCR, CONN.extra: CONN}[family_extra]
     require_packages(family)
+    folder = next(iter(find_spec(family.package).submodule_search_locations))
+    path = Path(folder) / family.files[model]
+    if not path.is_file():
+        raise ValueError(_not_as_expected(family, f"no file {family.files[model]}"))
     import torch
 
-    (folder,) = find_spec(family.package).submodule_search_locations
-    path = Path(folder) / family.files[model]
     stored = torch.load(path, map_location="cpu", weights_only=True)
     stored = {name.removeprefix("module."): value for name, value in stored.items()}
     try:
@@ -173,10 +175,14 @@ def load_network(family_extra, model):
             last=_read_convolution(stored, "outc.conv"),
         )
     except KeyError as error:
-        raise ValueError(
-            f"{path.name} of the installed {family.name} has no {error}: install the version that "
-            f'pip install "crsteps[{family.extra}]" chooses'
-        ) from error
+        raise ValueError(_not_as_expected(family, f"no {error} in {path.name}")) from error
+
+
+def _not_as_expected(family, what):
+    return (
+        f"the installed {family.name} has {what}: install the version that "
+        f'pip install "crsteps[{family.extra}]" chooses'
+    )
 
 
 def _read_block(stored, name):
