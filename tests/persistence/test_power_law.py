@@ -164,6 +164,24 @@ def test_another_reference_time_changes_nothing():
         assert variances[0] == pytest.approx(variances[1], rel=1e-12)
 
 
+@pytest.mark.parametrize("time", [100.0, 3000.0, 30000.0])
+def test_second_order_of_another_reference_time_is_that_of_draws(time):
+    rng = np.random.default_rng(4)
+    covariance = Covariance(0.01, 0.0225, 0.005)
+    matrix = [[covariance.amplitude, covariance.cross], [covariance.cross, covariance.gamma]]
+    draws = rng.multivariate_normal([1.0, 1.2], matrix, 1_000_000)
+    given = {"reference_time": 1000.0, "new_reference_time": time}
+    # what the linear and the quadratic part make of it, without those of higher order
+    log = np.log(time / 1000.0)
+    a, g = (draws - [1.0, 1.2]).T
+    quadratic = (time / 1000) ** -1.2 * (1 + a - log * g - log * a * g + (log * g) ** 2 / 2)
+    _, linear = shift_reference_time(1.0, 1.2, **given, covariance=covariance)
+    _, both = shift_reference_time(1.0, 1.2, **given, covariance=covariance, second_order=True)
+    assert both.amplitude == pytest.approx(quadratic.var(), rel=0.01)
+    assert both.amplitude > 1.01 * linear.amplitude
+    assert both[1:] == linear[1:]
+
+
 def test_variance_of_the_correction_is_that_of_draws():
     rng = np.random.default_rng(2)
     covariance = Covariance(4e-4, 9e-4, -4e-4)

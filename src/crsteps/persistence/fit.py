@@ -165,6 +165,7 @@ class DecayFit:
             reference_time=self.reference_time,
             new_reference_time=reference_time,
             covariance=self.decay_covariance,
+            second_order=True,
         )
 
 

@@ -196,7 +196,9 @@ def _error_of_both(of_amplitude, of_gamma, charge):
     return of_amplitude + of_gamma + second / np.where(charge > 0, charge, np.inf)
 
 
-def shift_reference_time(amplitude, gamma, *, reference_time, new_reference_time, covariance=None):
+def shift_reference_time(
+    amplitude, gamma, *, reference_time, new_reference_time, covariance=None, second_order=False
+):
     """
     Amplitude, and its covariance with the slope, at another reference time.
 
@@ -208,6 +210,9 @@ def shift_reference_time(amplitude, gamma, *, reference_time, new_reference_time
         Seconds after the stimulus.
     covariance : Covariance, optional
         Covariance at `reference_time`.
+    second_order : bool
+        Whether to add to the variance of the amplitude what normal errors of the slope make of it
+        to second order. The covariance then is not the one to start from for another time.
 
     Returns
     -------
@@ -220,9 +225,19 @@ def shift_reference_time(amplitude, gamma, *, reference_time, new_reference_time
     if covariance is None:
         return new, None
     factor = rate(new_reference_time, amplitude=1.0, gamma=gamma, reference_time=reference_time)
-    by_gamma = -new * np.log(new_reference_time / reference_time)
+    later = np.log(new_reference_time / reference_time)
+    by_gamma = -new * later
+    variance = correction_variance(factor, by_gamma, covariance=covariance, charge=0.0)
+    if second_order:
+        # variance of factor (later d_amplitude d_gamma + by_gamma / factor later d_gamma^2 / 2)
+        of_both, of_gamma, cross = covariance.amplitude * covariance.gamma, *covariance[1:]
+        variance = variance + later**2 * (
+            factor**2 * (of_both + cross**2)
+            + 2 * factor * by_gamma * cross * of_gamma
+            + (by_gamma * of_gamma) ** 2 / 2
+        )
     return new, Covariance(
-        correction_variance(factor, by_gamma, covariance=covariance, charge=0.0),
+        variance,
         covariance.gamma,
         factor * covariance.cross + by_gamma * covariance.gamma,
     )
