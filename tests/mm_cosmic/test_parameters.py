@@ -640,7 +640,8 @@ def test_parameters_of_networks(crmethod, parameters):
 
 
 def test_images_are_searched_once_while_limits_are_changed(monkeypatch):
-    """Another boundary for the same images: what the detectors found is kept."""
+    """Another boundary for the same images: what the detectors found in large ones is kept."""
+    monkeypatch.setattr("crsteps.mm_cosmic.auxiliary_images._WORTH_PROCESSES", 0)
     once = MMCosmicStep(crmethod="mm_lacosmic", interactive=True, **SPLINE)
     search = prepare(once, as_exposures(images()))
     first = search.run()

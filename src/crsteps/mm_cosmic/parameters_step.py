@@ -17,8 +17,8 @@ from crsteps.mm_cosmic.number_lists import parse_numbers, parse_rows, parse_seed
 
 # Detectors of single images, and what the names of their parameters begin with.
 PREFIXES = {"lacosmic": "la_", "pycosmic": "pc_", "deepcr": "dc_", "conn": "nn_"}
-# Cleaned images are in the unit of the data; what la_gain_apply says is for the product.
-_FIXED = {"lacosmic": {"gain_apply": False}, "pycosmic": {"error_image": True}}
+# Options without a parameter of their own: the error image is a product.
+_FIXED = {"pycosmic": {"error_image": True}}
 PAIRS = ("la_sigclip", "la_sigfrac", "la_objlim", "pc_sigma_det", "pc_rlim")
 REGIONS = ("flux_factor_regions", "regions_to_be_skipped")
 PIXELS = ("pixels_to_be_flagged_as_cr", "pixels_to_be_ignored_as_cr")
