@@ -15,7 +15,12 @@ for _variable in list(os.environ):
     if _variable.startswith("CRDS_") or _variable == "STPIPE_DISABLE_CRDS_STEPPARS":
         del os.environ[_variable]
 
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("crsteps", deadline=None)
+hypothesis.settings.load_profile("crsteps")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
