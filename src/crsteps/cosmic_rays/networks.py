@@ -37,8 +37,9 @@ class NetworkFamily:
     doublings : tuple of str
         Names of the transposed convolutions before the blocks on the way up.
     margin : int
-        Distance in pixels, at least, from which the input of the network acts on its output; a
-        multiple of `multiple`.
+        Distance in pixels from the edge of a window within which the zeros that the convolutions
+        add beyond it act: 1 for each, twice that for those on the halved image and so on; rounded
+        up to a multiple of `multiple`.
     multiple : int
         Height and width of a window are multiples of this.
     """
@@ -60,7 +61,7 @@ DEEPCR = NetworkFamily(
     files={name: f"mask/{name}.pth" for name in ("ACS-WFC", "WFC3-UVIS")},
     blocks=("inc.conv", "down1.mpconv.1", "up8.conv"),
     doublings=("up8.up",),
-    margin=16,
+    margin=8,
     multiple=4,
 )
 CONN = NetworkFamily(
@@ -74,8 +75,8 @@ CONN = NetworkFamily(
     },
     blocks=("inc.conv", "down1.down_cov.1", "down2.down_cov.1", "up2.conv", "up1.conv"),
     doublings=("up2.up_conv", "up1.up_conv"),
-    margin=32,
-    multiple=16,
+    margin=24,
+    multiple=4,
 )
 
 
