@@ -155,5 +155,5 @@ def _located(path, name):
         if place.is_file():
             return place
     raise CrstepsInputError(
-        f"{path}: there is no image {name}, neither in the current folder nor in {path.parent}."
+        f"{path}: there is no image {name}, neither in the current folder nor beside this file."
     )
