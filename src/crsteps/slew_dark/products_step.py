@@ -20,7 +20,7 @@ from crsteps.framework.output import atomic_path
 from crsteps.framework.processes import map_in_processes
 from crsteps.framework.saving import check_products, output_folder
 from crsteps.slew_dark.analysis import COLUMNS as PLACE_COLUMNS
-from crsteps.slew_dark.report import detector_cards, detector_line, summary
+from crsteps.slew_dark.report import detector_cards, detector_line, detector_row, summary
 from crsteps.slew_dark.statistics import merge
 from crsteps.slew_dark.statistics_table import to_table
 from crsteps.slew_dark.workers_step import process_detector
@@ -207,6 +207,9 @@ class Products:
                 process_detector, tasks, jobs=1, describe=lambda t: t.detector, helpers=helpers
             )
             stack.enter_context(closing(outcomes))
+            if "crclusters.parquet" in aside:
+                # needed at the end; now the other processes are still starting
+                import pyarrow.parquet  # noqa: F401
             outcomes = self._collected(outcomes, writers)
             result = self._result(outcomes)
             self._write_tables(result, outcomes, aside, history)
@@ -227,9 +230,9 @@ class Products:
     def _collected(self, outcomes, writers):
         """All outcomes, and what was found in the headers of the images."""
         collected = []
-        for outcome in self._shown(outcomes):
+        for outcome, row in self._shown(outcomes):
             if writers:
-                cards = detector_cards(outcome.analysis, unit=self.exposure.unit)
+                cards = detector_cards(outcome.analysis, unit=self.exposure.unit, row=row)
                 for writer in writers.values():
                     writer.add_header(outcome.detector, cards)
             self.dq = outcome.analysis.dq
@@ -248,17 +251,24 @@ class Products:
         ]
 
     def _shown(self, outcomes):
-        """Outcomes, with a line in the log for each; on a terminal a progress bar comes first."""
+        """
+        Outcomes and their rows of statistics, with a line in the log for each.
+
+        On a terminal a progress bar comes first.
+        """
         number = len(self.detectors)
         has_bar = number > 1 and sys.stderr.isatty()
         told = []
         for outcome in tqdm(outcomes, total=number, unit="detector", disable=not has_bar):
             level = logging.WARNING if outcome.analysis.reason else logging.INFO
-            line = detector_line(outcome.detector, outcome.analysis, unit=self.exposure.unit)
+            row = detector_row(outcome.analysis)
+            line = detector_line(
+                outcome.detector, outcome.analysis, unit=self.exposure.unit, row=row
+            )
             told.append((level, line))
             if not has_bar:
                 log.log(*told.pop())
-            yield outcome
+            yield outcome, row
         for line in told:
             log.log(*line)
 

@@ -25,7 +25,23 @@ _CARDS = {
 _UNKNOWN = "unknown"
 
 
-def detector_line(name, analysis, *, unit="ADU"):
+def detector_row(analysis):
+    """
+    Make a row of the table of statistics for one detector.
+
+    Parameters
+    ----------
+    analysis : crsteps.slew_dark.analysis.DetectorAnalysis
+        Result.
+
+    Returns
+    -------
+    astropy.table.Row
+    """
+    return to_table(merge([analysis.statistics]))[1]
+
+
+def detector_line(name, analysis, *, unit="ADU", row=None):
     """
     Tell what was found on a detector.
 
@@ -37,6 +53,8 @@ def detector_line(name, analysis, *, unit="ADU"):
         Result.
     unit : str, optional
         Unit of the data.
+    row : astropy.table.Row, optional
+        From `detector_row`; made if it is not given.
 
     Returns
     -------
@@ -45,7 +63,7 @@ def detector_line(name, analysis, *, unit="ADU"):
     """
     if analysis.reason:
         return f"{name} is skipped: {analysis.reason}"
-    row = _detector_row(analysis)
+    row = detector_row(analysis) if row is None else row
     digits = max(0, 2 - math.floor(math.log10(analysis.noise)))
     return (
         f"{name}: {row['n_clusters']:,} cosmic rays, {row['n_flagged']:,} pixels "
@@ -55,7 +73,7 @@ def detector_line(name, analysis, *, unit="ADU"):
     )
 
 
-def detector_cards(analysis, *, unit="adu"):
+def detector_cards(analysis, *, unit="adu", row=None):
     """
     Give what was found on a detector as cards of its header.
 
@@ -65,6 +83,8 @@ def detector_cards(analysis, *, unit="adu"):
         Result.
     unit : str, optional
         Unit of the data.
+    row : astropy.table.Row, optional
+        From `detector_row`; made if it is not given.
 
     Returns
     -------
@@ -79,7 +99,7 @@ def detector_cards(analysis, *, unit="adu"):
         "CRNOISE": (_rounded(analysis.noise), f"[{unit}] median noise of a pixel"),
         "CRQUAL": (analysis.used_quality, "use of the quality plane"),
     }
-    return cards | statistics_cards(_detector_row(analysis))
+    return cards | statistics_cards(detector_row(analysis) if row is None else row)
 
 
 def statistics_cards(row):
@@ -181,11 +201,6 @@ def with_error(value, error):
         return f"{value:.4g}"
     digits = max(0, 1 - math.floor(math.log10(error)))
     return f"{value:.{digits}f} ± {error:.{digits}f}"
-
-
-def _detector_row(analysis):
-    """Row of a detector in a table of its own."""
-    return to_table(merge([analysis.statistics]))[1]
 
 
 def _grouped(used_quality):
