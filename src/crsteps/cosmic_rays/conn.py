@@ -79,11 +79,14 @@ def detect_conn(image, *, read_variance, poisson_factor, missing=None, options=N
 
     Notes
     -----
-    Xu et al. 2023, ApJ 942, 73. Of one window, the probability is that of the package cosmic-conn
-    within rounding. But the package has zeros beyond the edges of the image and of its tiles, where
-    this function has the mirrored image and the neighbouring tile; it cuts large images elsewhere,
-    and subtracts the median of each tile; and it leaves out the last rows and columns of an image
-    that is not a multiple of 16 pixels wide.
+    Xu et al. 2023, ApJ 942, 73. Try it on exposures of the instrument first: on simulated spectra
+    of many fibres, three quarters of the pixels that these networks flag are no cosmic rays.
+
+    Of one window, the probability is that of the package cosmic-conn within rounding. But the
+    package has zeros beyond the edges of the image and of its tiles, where this function has the
+    mirrored image and the neighbouring tile; it cuts large images elsewhere, and subtracts the
+    median of each tile; and it leaves out the last rows and columns of an image that is not a
+    multiple of 16 pixels wide.
     """
     options = options or ConnOptions()
     prepared = prepare_image(
