@@ -113,7 +113,6 @@ def stored_parameters():
         ({"crmethod": "mm_lacosmik"}, "crmethod: .*is 'mm_lacosmic' meant"),
         ({"crmethod": "lacosmic+lacosmic"}, "crmethod .*twice"),
         ({"use_auxmedian": True}, "set crmethod to one with such a detector"),
-        ({"use_auxmedian": True, "crmethod": "mm_conn"}, "crmethod = mm_conn makes none"),
         ({"aux_combination": "odds"}, "is not both"),
         (
             {"aux_combination": "odds", "crmethod": "mm_lacosmic", "mm_boundary_fit": "spline"},

@@ -144,7 +144,7 @@ def _check_replacement(replacement, use_auxmedian, result):
     if use_auxmedian and (result.auxiliary is None or result.auxiliary.median.cleaned is None):
         raise ValueError(
             f"use_auxmedian needs a cleaned median, and crmethod {result.crmethod} makes none: "
-            "choose one with lacosmic, pycosmic or deepcr"
+            "choose one with a detector of single images"
         )
 
 

@@ -81,10 +81,10 @@ def _check_methods(values):
     """Refuse methods that do not exist or do not go together."""
     method = crmethod(values)
     analytic = values.mm_boundary_fit == "analytic"
-    if values.use_auxmedian and not values.crmasks and not set(method.auxiliaries) - {"conn"}:
+    if values.use_auxmedian and not values.crmasks and not method.auxiliaries:
         raise CrstepsInputError(
-            f"use_auxmedian takes the cleaned image of lacosmic, pycosmic or deepcr, and crmethod "
-            f"= {method.name} makes none: set crmethod to one with such a detector, for example "
+            f"use_auxmedian takes the median cleaned by a detector of single images, and crmethod "
+            f"= {method.name} has none: set crmethod to one with such a detector, for example "
             "mm_lacosmic."
         )
     if values.aux_combination == "odds" and not (method.uses_mm and method.auxiliaries):
