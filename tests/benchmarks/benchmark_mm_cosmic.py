@@ -323,11 +323,15 @@ def methods_table(scenes):
 
 
 def costs_table(scenes, arrays):
-    """Lines of the table of costs, absolute and relative to the peer with the same crmethod."""
+    """Lines of the table of costs; ratios to the peer's cheaper run with the same crmethod."""
     yield "| scene | program | CPU s | wall s | peak MiB | CPU / numina | MiB / numina"
     yield "| --- | --- | --- | --- | --- | --- | ---"
     for scene, (_, outcomes) in scenes.items():
-        peers = {o.crmethod: o.cost for o in outcomes if o.program.startswith("numina")}
+        peers = {}
+        for outcome in outcomes:
+            if outcome.program.startswith("numina"):
+                costs = [outcome.cost, *filter(None, [peers.get(outcome.crmethod)])]
+                peers[outcome.crmethod] = min(costs, key=lambda cost: cost.cpu_seconds)
         rows = [(o.program, vars(o.cost), peers.get(o.crmethod)) for o in outcomes]
         if arrays.get(scene):
             rows.append(("crsteps, masks by mmcosmic, arrays in and out", arrays[scene], None))
