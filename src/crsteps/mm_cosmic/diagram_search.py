@@ -11,12 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from crsteps.cosmic_rays.hysteresis import dilate, grow_seeds
+from crsteps.cosmic_rays.hysteresis import dilate
 from crsteps.mm_cosmic.auxiliary_images import detect_in_combination, find_in_images
 from crsteps.mm_cosmic.blocks import ExposureReader, divide_by_flux
 from crsteps.mm_cosmic.combination import combine
 from crsteps.mm_cosmic.diagram import diagram_images
-from crsteps.mm_cosmic.diagram_masks import find_in_diagram
+from crsteps.mm_cosmic.diagram_masks import find_in_diagram, rising_features
 from crsteps.mm_cosmic.masks import BY_DILATION, MMCosmicResult, codes_of, make_warnings
 from crsteps.mm_cosmic.measurement import measure_equivalence, measurement_bands
 
@@ -149,10 +149,7 @@ def _join(stack, images, auxiliary, found, threshold, options):
 
 def _rising(mask, image, threshold):
     """Features of a detector's mask that somewhere rise above the threshold; all without one."""
-    if threshold is None:
-        return mask
-    with np.errstate(invalid="ignore"):
-        return grow_seeds(mask & (image > threshold), mask)
+    return mask if threshold is None else rising_features(mask, image, threshold)
 
 
 def _search_cleaned_mean(reader, stack, result, detectors, options):
