@@ -13,6 +13,7 @@ from PIL import Image
 from crsteps.detector.noise import ExposureNoise
 from crsteps.mm_cosmic.boundary import detection_boundary
 from crsteps.mm_cosmic.combination import combine
+from crsteps.mm_cosmic.detection_codes import BY_BOTH
 from crsteps.mm_cosmic.diagnostic_figures import (
     plot_diagnostic,
     plot_expected_and_real,
@@ -22,7 +23,7 @@ from crsteps.mm_cosmic.diagram import DiagramOptions
 from crsteps.mm_cosmic.exposure_figures import plot_flux_factors, plot_offsets
 from crsteps.mm_cosmic.feature_figures import PageImages, PageOptions
 from crsteps.mm_cosmic.feature_page_figures import FeaturePage
-from crsteps.mm_cosmic.feature_tables import BY_BOTH, feature_pixels
+from crsteps.mm_cosmic.feature_tables import feature_pixels
 from crsteps.mm_cosmic.flux_factors import measure_flux_factors
 from crsteps.mm_cosmic.methods import find_with_method, parse_crmethod
 from crsteps.mm_cosmic.offsets import measure_offsets

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crsteps.mm_cosmic.feature_tables import BY_AUXILIARY, BY_BOTH, BY_DILATION, BY_MM
+from crsteps.mm_cosmic.detection_codes import BY_AUXILIARY, BY_BOTH, BY_DILATION, BY_MM
 
 BINS = 240
 # Okabe and Ito's colours, told apart with every kind of colour vision; the symbols differ too.

@@ -15,9 +15,10 @@ from crsteps.cosmic_rays.hysteresis import dilate
 from crsteps.mm_cosmic.auxiliary_images import detect_in_combination, find_in_images
 from crsteps.mm_cosmic.blocks import ExposureReader, divide_by_flux
 from crsteps.mm_cosmic.combination import combine
+from crsteps.mm_cosmic.detection_codes import detection_codes
 from crsteps.mm_cosmic.diagram import diagram_images
 from crsteps.mm_cosmic.diagram_masks import find_in_diagram, rising_features
-from crsteps.mm_cosmic.masks import BY_DILATION, MMCosmicResult, codes_of, make_warnings
+from crsteps.mm_cosmic.masks import MMCosmicResult, make_warnings
 from crsteps.mm_cosmic.measurement import measure_equivalence, measurement_bands
 
 
@@ -47,23 +48,23 @@ def find_with_diagram(reader, method, options, diagram, detectors, user, told):
     -------
     crsteps.mm_cosmic.masks.MMCosmicResult
     """
-    raw = reader
+    raw, (raw_stack, raw_noise) = reader, reader.block(slice(None))
+    noise, stack = _typical_noise(raw_noise), raw_stack
     if told["flux_factors"] is not None and told["apply_flux_factor_to"] == "original":
         divided = divide_by_flux(reader.exposures, reader.noise, told["flux_factors"])
         reader = ExposureReader(*divided, reader.missing)
+        stack, _ = reader.block(slice(None))
     bands = [reader.block(rows) for rows in measurement_bands(*reader.shape)]
     model = measure_equivalence(bands, adapt=options.equivalence == "auto")
     del bands
-    stack, _ = reader.block(slice(None))
     images = diagram_images(stack, cr_coincidences=diagram.cr_coincidences)
-    noise = _typical_noise(raw)
     auxiliary = None
     if method.auxiliaries:
         keep = ("cleaned",) if method.uses_mm and diagram.synthetic == "single" else ()
         auxiliary = find_in_images(reader, images.median, mean=images.mean, keep=keep, **detectors)
     found = None
     if method.uses_mm:
-        found = _find_in_diagram(raw, auxiliary, user, noise, diagram, told)
+        found = _find_in_diagram(raw_stack, auxiliary, user, noise, diagram, told)
     threshold = None
     if found is not None:
         threshold = images.lowest + diagram.threshold_rnoise * np.float32(noise["read_noise"])
@@ -90,9 +91,8 @@ def find_with_diagram(reader, method, options, diagram, detectors, user, told):
     return _search_cleaned_mean(raw, stack, result, detectors, options)
 
 
-def _typical_noise(reader):
+def _typical_noise(noise):
     """Gain and read noise of one exposure, as `find_in_diagram` takes them: mean of all."""
-    _, noise = reader.block(slice(None))
     read, poisson = (
         values.mean(axis=0) if values.shape[1:] != (1, 1) else values.mean()
         for values in (noise.read_variance, noise.poisson_factor)
@@ -100,14 +100,13 @@ def _typical_noise(reader):
     return {"gain": 1 / np.maximum(poisson, np.finfo(np.float32).tiny), "read_noise": np.sqrt(read)}
 
 
-def _find_in_diagram(reader, auxiliary, user, noise, diagram, told):
+def _find_in_diagram(stack, auxiliary, user, noise, diagram, told):
     """Masks from the diagram of the exposures as they are."""
-    stack, _ = reader.block(slice(None))
     return find_in_diagram(
         stack,
         **noise,
         auxiliary=auxiliary,
-        to_be_cleaned=None if user is None else user.to_be_cleaned(reader.shape),
+        to_be_cleaned=None if user is None else user.to_be_cleaned(stack.shape[1:]),
         flux_factors=told["flux_factors"],
         apply_flux_factor_to=told["apply_flux_factor_to"],
         offsets=told["offsets"],
@@ -135,15 +134,13 @@ def _join(stack, images, auxiliary, found, threshold, options):
     mediancr = dilate(in_median, options.dilation)
     meancrt = dilate(of_mean, options.dilation) | mediancr
     exposure_masks = np.array([dilate(mask & meancrt, options.dilation) for mask in exposures])
-    codes = np.where(mediancr, BY_DILATION, np.uint8(0))
-    codes[in_median] = codes_of(by_comparison, by_detector)[in_median]
     return {
         "exposure_masks": exposure_masks,
         "suspect_masks": np.zeros_like(exposure_masks),
         "mediancr": mediancr,
         "meancrt": meancrt,
         "meancr": no.copy(),
-        "codes": codes,
+        "codes": detection_codes(mediancr, in_median, by_comparison, by_detector),
     }
 
 

@@ -11,9 +11,8 @@ from astropy.table import Table
 from scipy import ndimage
 
 from crsteps.cosmic_rays.hysteresis import EIGHT_CONNECTED
+from crsteps.mm_cosmic.detection_codes import BY_AUXILIARY, BY_BOTH, BY_MM
 
-# What the detection codes of a pixel mean.
-BY_DILATION, BY_MM, BY_AUXILIARY, BY_BOTH = 1, 2, 3, 4
 CATEGORIES = ("both", "auxiliary_only", "mm_only", "other")
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from crsteps.detector.regions import parse_regions
 from crsteps.mm_cosmic.boundary import detection_boundary
 from crsteps.mm_cosmic.combination import combine
+from crsteps.mm_cosmic.detection_codes import BY_MM
 from crsteps.mm_cosmic.diagnostic_figures import (
     plot_diagnostic,
     plot_expected_and_real,
@@ -15,7 +16,6 @@ from crsteps.mm_cosmic.diagnostic_figures import (
 from crsteps.mm_cosmic.exposure_figures import plot_flux_factors, plot_offsets
 from crsteps.mm_cosmic.feature_figures import PageImages, PageOptions
 from crsteps.mm_cosmic.feature_page_figures import FeaturePage
-from crsteps.mm_cosmic.feature_tables import BY_MM
 from crsteps.mm_cosmic.figures import plot_mm_diagram
 from crsteps.mm_cosmic.window_figures import draw_rendered
 
@@ -66,7 +66,7 @@ class Figures:
         """What flagged the pixels of MEDIANCR; masks that were given do not tell."""
         if self.result.codes is not None:
             return self.result.codes
-        return np.where(self.result.mediancr, np.uint8(BY_MM), np.uint8(0))
+        return np.where(self.result.mediancr, BY_MM, np.uint8(0))
 
     @cached_property
     def combined(self):
@@ -220,6 +220,7 @@ class Figures:
             maxplots=MOST_PAGES if step.maxplots < 0 else min(step.maxplots, MOST_PAGES),
             unit=self.unit,
             noise=self.result.read_variance**0.5,
+            n_exposures=self.n_exposures,
             cr_coincidences=self.search.options.cr_coincidences,
             boundary=self.boundary,
             threshold=self.threshold,

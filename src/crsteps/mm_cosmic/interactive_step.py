@@ -14,7 +14,9 @@ from scipy import ndimage
 
 from crsteps.cosmic_rays.hysteresis import EIGHT_CONNECTED
 from crsteps.errors import CrstepsInputError
+from crsteps.mm_cosmic.masks import without_pixels
 from crsteps.mm_cosmic.number_lists import parse_rows
+from crsteps.mm_cosmic.options import check_options
 from crsteps.mm_cosmic.window_figures import show_until_key, windows_can_be_shown
 
 log = logging.getLogger(__name__)
@@ -115,10 +117,13 @@ class Session:
             raise CrstepsInputError("mm_cosmic was ended at its prompt: nothing was written.")
         if answer == "c":
             return None
-        if search.diagram is None:
-            return search.changed(options=self._changed(search.options, _NULL_MODEL, _check_limits))
-        fields = _FIT if answer == "f" else _SIMULATION
         n_exposures = len(search.data)
+        if search.diagram is None:
+            options = self._changed(
+                search.options, _NULL_MODEL, lambda options: check_options(options, n_exposures)
+            )
+            return search.changed(options=options)
+        fields = _FIT if answer == "f" else _SIMULATION
         diagram = self._changed(search.diagram, fields, lambda options: options.check(n_exposures))
         return search.changed(diagram=diagram)
 
@@ -207,37 +212,6 @@ class Session:
             return self._ask(prompt).strip()
         except EOFError:
             return ""
-
-
-def without_pixels(result, pixels):
-    """
-    Take pixels out of all masks of a result.
-
-    Parameters
-    ----------
-    result : crsteps.mm_cosmic.masks.MMCosmicResult
-        Result; not modified.
-    pixels : ndarray of bool, shape (ny, nx)
-        Pixels that no cosmic ray hit.
-
-    Returns
-    -------
-    MMCosmicResult
-    """
-    kept = ~pixels
-    masks = ("exposure_masks", "suspect_masks", "mediancr", "meancrt", "meancr")
-    changes = {name: getattr(result, name) & kept for name in masks}
-    if result.codes is not None:
-        changes["codes"] = np.where(kept, result.codes, 0).astype(result.codes.dtype)
-    return replace(result, **changes)
-
-
-def _check_limits(options):
-    """Refuse limits of the null model that have no meaning."""
-    if not options.false_pixels > 0:
-        raise ValueError("the number of false pixels must be positive")
-    if not 0 < options.grow_probability < 1:
-        raise ValueError("the probability must lie between 0 and 1")
 
 
 def _shown(value):

@@ -1,12 +1,13 @@
 """Masks of the pixels that cosmic rays hit in each of several equal exposures, and in most."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from crsteps.cosmic_rays.hysteresis import dilate
 from crsteps.mm_cosmic.blocks import ExposureReader
 from crsteps.mm_cosmic.detection import detect_hits, make_thresholds
+from crsteps.mm_cosmic.detection_codes import detection_codes
 from crsteps.mm_cosmic.equivalence import EquivalenceModel
 from crsteps.mm_cosmic.examination import examine
 from crsteps.mm_cosmic.last_exposure import flag_last_exposures
@@ -15,8 +16,6 @@ from crsteps.mm_cosmic.options import MMCosmicOptions, check_options
 
 # Measured over given read noise or gain beyond which the user is warned.
 NOISE_TOLERANCE = 1.25
-# Values of `MMCosmicResult.codes`.
-BY_DILATION, BY_COMPARISON, BY_DETECTOR, BY_BOTH = map(np.uint8, (1, 2, 3, 4))
 
 
 @dataclass(frozen=True)
@@ -233,42 +232,16 @@ def assemble_masks(hits, suspects, examination, options, *, detected=None, compa
     for i, hit, suspect in zip(np.flatnonzero(usable), hits, suspects, strict=True):
         exposure_masks[i] = dilate(hit, steps)
         suspect_masks[i] = suspect & ~exposure_masks[i]
-    codes = np.where(mediancr, BY_DILATION, np.uint8(0))
     by_comparison = in_median if compared is None else _in_median(compared, needed)
     by_detector = None if detected is None else _in_median(detected, needed)
-    codes[in_median] = codes_of(by_comparison, by_detector)[in_median]
     return {
         "exposure_masks": exposure_masks,
         "suspect_masks": suspect_masks,
         "mediancr": mediancr,
         "meancrt": exposure_masks.any(axis=0) | mediancr,
         "meancr": suspect_masks.any(axis=0),
-        "codes": codes,
+        "codes": detection_codes(mediancr, in_median, by_comparison, by_detector),
     }
-
-
-def codes_of(by_comparison, by_detector=None):
-    """
-    Tell what flagged each pixel of the mask of the median.
-
-    Parameters
-    ----------
-    by_comparison : ndarray of bool
-        Pixels flagged by the comparison of exposures.
-    by_detector : ndarray of bool, optional
-        Pixels flagged by detectors of single images.
-
-    Returns
-    -------
-    ndarray of uint8
-        See `MMCosmicResult.codes`. What neither flags needs both.
-    """
-    if by_detector is None:
-        by_detector = np.zeros_like(by_comparison)
-    codes = np.full(by_comparison.shape, BY_BOTH)
-    codes[by_comparison & ~by_detector] = BY_COMPARISON
-    codes[by_detector & ~by_comparison] = BY_DETECTOR
-    return codes
 
 
 def _in_median(hits, needed):
@@ -362,3 +335,26 @@ def make_warnings(model, n_usable):
             f"{untested} pixels have fewer than two usable exposures and are not tested"
         )
     return tuple(messages)
+
+
+def without_pixels(result, pixels):
+    """
+    Take pixels out of all masks of a result.
+
+    Parameters
+    ----------
+    result : MMCosmicResult
+        Result; not modified.
+    pixels : ndarray of bool, shape (ny, nx)
+        Pixels that no cosmic ray hit, or that are not to be flagged.
+
+    Returns
+    -------
+    MMCosmicResult
+    """
+    kept = ~pixels
+    names = ("exposure_masks", "suspect_masks", "mediancr", "meancrt", "meancr")
+    changes = {name: getattr(result, name) & kept for name in names}
+    if result.codes is not None:
+        changes["codes"] = np.where(kept, result.codes, np.uint8(0))
+    return replace(result, **changes)

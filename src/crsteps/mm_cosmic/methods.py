@@ -5,22 +5,23 @@ from difflib import get_close_matches
 
 import numpy as np
 
+from crsteps.cosmic_rays.auxiliary import METHODS as AUXILIARIES
 from crsteps.mm_cosmic.auxiliary_images import find_in_images
 from crsteps.mm_cosmic.blocks import divide_by_flux
+from crsteps.mm_cosmic.detection_codes import BY_DILATION
 from crsteps.mm_cosmic.diagram_search import find_with_diagram
 from crsteps.mm_cosmic.evidence import evidence_levels, rising_detections
 from crsteps.mm_cosmic.examination import examine
 from crsteps.mm_cosmic.masks import (
-    BY_DILATION,
     MMCosmicOptions,
     assemble_masks,
     checked_reader,
     detect,
     make_result,
     needed_hits,
+    without_pixels,
 )
 
-AUXILIARIES = ("lacosmic", "pycosmic", "deepcr", "conn")
 MM_ONLY, MM_PREFIX = "mmcosmic", "mm_"
 CRMETHODS = (*AUXILIARIES, MM_ONLY, *(MM_PREFIX + name for name in AUXILIARIES))
 AUXILIARY_COMBINATIONS = ("or", "odds")
@@ -240,20 +241,18 @@ def apply_user_pixels(result, user, reader, options):
     -------
     crsteps.mm_cosmic.masks.MMCosmicResult
     """
-    clean = user.to_be_cleaned(result.mediancr.shape)
-    names = ("exposure_masks", "suspect_masks", "mediancr", "meancrt", "meancr")
-    masks = {name: getattr(result, name) & clean for name in names}
-    codes = np.where(clean, result.codes, np.uint8(0))
-    if user.flagged is not None:
-        pixels = np.nonzero(user.flagged & (result.n_usable > 0))
-        for name in ("mediancr", "meancrt"):
-            masks[name][pixels] = True
-        codes[pixels] = np.maximum(codes[pixels], BY_DILATION)
-        needed = needed_hits(result.n_usable[pixels], options)
-        highest = _highest(reader, result.equivalence, pixels, needed)
-        masks["exposure_masks"][:, *pixels] |= highest
-        masks["suspect_masks"] &= ~masks["exposure_masks"]
-    return replace(result, **masks, codes=codes)
+    # The arrays of this result are its own: pixels can be set in place.
+    result = without_pixels(result, ~user.to_be_cleaned(result.mediancr.shape))
+    if user.flagged is None:
+        return result
+    pixels = np.nonzero(user.flagged & (result.n_usable > 0))
+    result.mediancr[pixels] = result.meancrt[pixels] = True
+    result.codes[pixels] = np.maximum(result.codes[pixels], BY_DILATION)
+    needed = needed_hits(result.n_usable[pixels], options)
+    highest = _highest(reader, result.equivalence, pixels, needed)
+    result.exposure_masks[:, *pixels] |= highest
+    np.logical_and(result.suspect_masks, ~result.exposure_masks, out=result.suspect_masks)
+    return result
 
 
 def _highest(reader, model, pixels, needed):
