@@ -1,6 +1,5 @@
 """Calls in processes of their own; the functions are those of the standard library."""
 
-import json
 import math
 import os
 import subprocess
@@ -117,7 +116,7 @@ def test_processes_end_when_the_results_are_no_longer_wanted(meet):
 
 
 def test_helpers_that_were_started_before_serve_all_calls(meet):
-    with Helpers(2, eval) as helpers:
+    with Helpers(2, "builtins") as helpers:
         first = set(map_in_processes(eval, [meet(3)] * 6, jobs=1, helpers=helpers))
         second = set(map_in_processes(eval, [meet(3)] * 6, jobs=1, helpers=helpers))
     assert first == second
@@ -128,20 +127,20 @@ def test_helpers_that_were_started_before_serve_all_calls(meet):
 
 
 def test_no_helpers():
-    with Helpers(0, abs) as helpers:
+    with Helpers(0, "builtins") as helpers:
         assert list(map_in_processes(abs, [-1, -2], jobs=1, helpers=helpers)) == [1, 2]
 
 
 def test_helpers_have_imported_the_module():
     """Before any call, that is: the first one finds it there."""
-    with Helpers(1, math.factorial) as helpers, Helpers(1, json.loads) as others:
+    with Helpers(1, "math") as helpers, Helpers(1, "json") as others:
         loaded = "'json' in __import__('sys').modules"
         assert not helpers.submit(eval, loaded, "").result(60)
         assert others.submit(eval, loaded, "").result(60)
 
 
 def test_helpers_nobody_calls_end():
-    with Helpers(2, abs):
+    with Helpers(2, "builtins"):
         pass
     assert not [t for t in threading.enumerate() if t.name.startswith("crsteps-feed")]
 
@@ -150,7 +149,7 @@ def test_this_process_works_until_the_others_are_ready(monkeypatch):
     ready = threading.Event()
     monkeypatch.setattr(processes._Worker, "wait_until_ready", lambda _: ready.wait(60))
     own = "__import__('os').getpid()"
-    with Helpers(1, eval) as helpers:
+    with Helpers(1, "builtins") as helpers:
         results = map_in_processes(eval, [own] * 5, jobs=1, helpers=helpers)
         assert list(results) == [os.getpid()] * 5
         ready.set()

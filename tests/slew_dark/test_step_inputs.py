@@ -205,7 +205,7 @@ def test_nothing_is_left_when_a_table_cannot_be_written(small, digests, monkeypa
 
 
 def test_a_file_that_changes_meanwhile_is_told(small, digests, monkeypatch):
-    from crsteps.slew_dark.step import Products
+    from crsteps.slew_dark.products_step import Products
 
     make = Products.make
 

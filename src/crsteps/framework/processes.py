@@ -71,7 +71,7 @@ def map_in_processes(function, tasks, *, jobs, describe=str, helpers=None):
     if jobs <= 1:
         yield from map(function, tasks)
         return
-    with nullcontext(helpers) if helpers else Helpers(jobs - 1, function) as helpers:
+    with nullcontext(helpers) if helpers else Helpers(jobs - 1, function.__module__) as helpers:
         waiting = deque()
         for task in tasks:
             waiting.append(_Call(task, helpers.submit(function, task, describe(task))))
@@ -91,12 +91,12 @@ class Helpers:
     ----------
     number : int
         Number of processes; none is fine.
-    function : callable
-        What they will call; they import its module.
+    module : str
+        Name of the module of the functions that they will call; they import it.
     """
 
-    def __init__(self, number, function):
-        self.number, self._module = number, function.__module__
+    def __init__(self, number, module):
+        self.number, self._module = number, module
         self._started, self._of_thread = queue.SimpleQueue(), threading.local()
 
     def __enter__(self):

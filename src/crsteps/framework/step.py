@@ -1,5 +1,7 @@
 """Base of all steps of the package: offline by construction, records what it did."""
 
+import atexit
+import gc
 import inspect
 import logging
 import os
@@ -23,6 +25,10 @@ from crsteps.framework.standard_steps import finalize_with_crds
 from crsteps.integration import get_steps
 
 log = logging.getLogger(__name__)
+
+# At its end the interpreter looks for cycles among all that jwst has imported, a third of a second
+# in each command; what is frozen it leaves to the operating system.
+atexit.register(gc.freeze)
 
 
 class CrMixin:
