@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from crsteps.persistence.fit_compiled import with_compiled
 from crsteps.persistence.fit_kernel import CONVERGED
 from crsteps.persistence.fit_pixels import DarkData, fit_pixels
 from crsteps.persistence.fit_series import make_series
@@ -220,6 +221,7 @@ def fit_dark_series(
     options = options or FitOptions()
     shape = _check_darks(darks, times, free_dark=master_dark is None)
     series = make_series(times, gamma_range=options.gamma_range, photon_noise=options.photon_noise)
+    series = with_compiled(series, n_pixels=darks[0].size)
     data = _collect(darks, variance, flagged, master_dark, master_dark_error, series.unit)
     settings = {
         "fewest": 4 if master_dark is None else 3,

@@ -9,6 +9,7 @@ slope is fixed. A grid of slopes therefore needs weighted sums only, which are p
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -49,6 +50,8 @@ def search(series, signals):
         The parameters and chi2 after the last step, and the covariance before it; most pixels have
         converged.
     """
+    if series.compiled is not None:
+        return series.compiled.search(signals)
     coarse, added = series, signals
     if signals.usable is None:
         # the second step takes the darks one by one
@@ -82,7 +85,8 @@ def refine(series, signals, estimate, *, max_steps):
             break
         for todo in in_cache(left):
             theta = (estimate.amplitude[todo], estimate.dark[todo], estimate.gamma[todo])
-            estimate.update(todo, _step(series, signals.at(todo), *theta))
+            step = partial(_step, series) if series.compiled is None else series.compiled.step
+            estimate.update(todo, step(signals.at(todo), *theta))
     return estimate
 
 

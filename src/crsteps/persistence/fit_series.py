@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -44,6 +45,8 @@ class Series:
         Variance per e- of signal.
     first : tuple of int
         First dark of each run of darks that are short against the time since the stimulus.
+    compiled : crsteps.persistence.fit_compiled.CompiledFit or None
+        Compiled loops that do the sums; NumPy does them if None.
     """
 
     low: float
@@ -56,6 +59,7 @@ class Series:
     signals: np.ndarray
     photon_noise: float
     first: tuple[int, ...]
+    compiled: Any = None
 
     def sums(self, values):
         """
