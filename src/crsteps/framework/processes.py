@@ -19,8 +19,9 @@ import threading
 import traceback
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from crsteps.errors import CrstepsInputError
 
@@ -54,11 +55,12 @@ def map_in_processes(function, tasks, *, jobs, describe=str, helpers=None):
     helpers : Helpers, optional
         The other processes, if they were started before; `jobs` is not used then.
 
-    Yields
-    ------
-    object
-        What the function returns, in the order of the tasks. At most ``2 * jobs`` results
-        are held at a time. When the generator is closed, other processes that it started are ended.
+    Returns
+    -------
+    iterator
+        Gives what the function returns, in the order of the tasks. At most ``2 * jobs`` results
+        are held at a time. When it is closed, other processes that it started are ended; `helpers`
+        begin before a result is asked for.
 
     Raises
     ------
@@ -69,16 +71,12 @@ def map_in_processes(function, tasks, *, jobs, describe=str, helpers=None):
     """
     jobs = min(helpers.number + 1 if helpers else jobs, len(tasks))
     if jobs <= 1:
-        yield from map(function, tasks)
-        return
-    with nullcontext(helpers) if helpers else Helpers(jobs - 1, function.__module__) as helpers:
-        waiting = deque()
-        for task in tasks:
-            waiting.append(_Call(task, helpers.submit(function, task, describe(task))))
-            if len(waiting) >= _AHEAD * jobs:
-                yield _first_result(waiting, function)
-        while waiting:
-            yield _first_result(waiting, function)
+        return (function(task) for task in tasks)
+    calls = _Calls(function, tasks, describe, _AHEAD * jobs)
+    if not helpers:
+        return calls.results_of_new_helpers(jobs - 1)
+    calls.submit(helpers)
+    return calls.results(helpers)
 
 
 class Helpers:
@@ -154,16 +152,41 @@ class _Call:
     future: Future
 
 
-def _first_result(waiting, function):
-    """Take the first result; until it is there, work on tasks that no process has begun."""
-    first = waiting[0]
-    for other in waiting:
-        if first.future.done():
-            break
-        if other.future.cancel():
-            other.future = Future()
-            other.future.set_result(function(other.task))
-    return waiting.popleft().future.result()
+class _Calls:
+    """Calls of a function on tasks, of which a few are submitted at a time."""
+
+    def __init__(self, function, tasks, describe, n_ahead):
+        self._function, self._describe, self._n_ahead = function, describe, n_ahead
+        self._tasks, self._waiting = iter(tasks), deque()
+
+    def submit(self, helpers):
+        """Submit tasks until enough wait."""
+        for task in islice(self._tasks, self._n_ahead - len(self._waiting)):
+            future = helpers.submit(self._function, task, self._describe(task))
+            self._waiting.append(_Call(task, future))
+
+    def results(self, helpers):
+        """Yield the results in the order of the tasks."""
+        self.submit(helpers)
+        while self._waiting:
+            yield self._first_result()
+            self.submit(helpers)
+
+    def results_of_new_helpers(self, number):
+        """Yield the results, with processes that are started for this."""
+        with Helpers(number, self._function.__module__) as helpers:
+            yield from self.results(helpers)
+
+    def _first_result(self):
+        """Take the first result; until it is there, work on tasks that no process has begun."""
+        first = self._waiting[0]
+        for other in self._waiting:
+            if first.future.done():
+                break
+            if other.future.cancel():
+                other.future = Future()
+                other.future.set_result(self._function(other.task))
+        return self._waiting.popleft().future.result()
 
 
 class _WorkerTraceback(Exception):

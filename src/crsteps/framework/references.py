@@ -146,4 +146,5 @@ def _packaged(name):
 
 
 def _make(path, source):
-    return Reference(path, source, hashlib.sha256(path.read_bytes()).hexdigest())
+    with open(path, "rb") as stream:
+        return Reference(path, source, hashlib.file_digest(stream, "sha256").hexdigest())
