@@ -89,8 +89,6 @@ def common_scene(series, background_mask, sky_box):
         True where at least half of the integrations, and two of them, were used.
     light : ndarray of float32, shape (ny, nx)
         Mean template above the sky.
-    sky : ndarray of float32, shape (ny, nx)
-        Smooth sky of the mean template.
     scales : ndarray, shape (n_integrations,)
         Brightness of the light, mean one.
 
@@ -105,10 +103,10 @@ def common_scene(series, background_mask, sky_box):
     template, usable = _template(series, few, np.ones(n), no_light)
     if not usable.any():
         raise ValueError("no pixel can be used in at least half of the integrations")
-    light, _ = _light(template, usable, background_mask, sky_box)
+    light = _light(template, usable, background_mask, sky_box)
     scales = _brightness(series, template, usable, light)
     template, usable = _template(series, slice(None), scales, light)
-    return template, usable, *_light(template, usable, background_mask, sky_box), scales
+    return template, usable, _light(template, usable, background_mask, sky_box), scales
 
 
 def _template(series, integrations, scales, light):
@@ -148,7 +146,7 @@ def _median(values):
 
 
 def _light(template, usable, background_mask, sky_box):
-    """Light and sky of the mean of the groups."""
+    """Light of the mean of the groups: what is above the sky."""
     count = usable.sum(axis=0)
     known = count > 0
     mean = (template.sum(axis=0) / np.maximum(count, 1)).astype(np.float32)
@@ -156,7 +154,7 @@ def _light(template, usable, background_mask, sky_box):
         sky = smooth_sky(mean, background_mask & known, box=sky_box)
     else:
         sky = np.full(mean.shape, np.percentile(mean[known], _SKY_PERCENTILE), np.float32)
-    return np.where(known, mean - sky, np.float32(0)), sky
+    return np.where(known, mean - sky, np.float32(0))
 
 
 def _brightness(series, template, usable, light):

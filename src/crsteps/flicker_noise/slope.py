@@ -83,6 +83,29 @@ def mean_difference(ramps, flags):
     return total
 
 
+def line_weights(n_differences):
+    """
+    Weights of differences of successive groups in the slope of a straight line through the groups.
+
+    Parameters
+    ----------
+    n_differences : int
+        Differences.
+
+    Returns
+    -------
+    weights : ndarray, shape (n_differences,)
+        Weights; their sum is one.
+    variance : float
+        Variance of the slope for noise of the groups, in units of that of a difference: neighbours
+        share a group, whose noise cancels.
+    """
+    order = np.arange(1, n_differences + 1)
+    weights = order * (n_differences + 1 - order)
+    weights = weights / weights.sum()
+    return weights, float(np.sum(weights**2) - np.sum(weights[1:] * weights[:-1]))
+
+
 def mean_rate(rates, flagged):
     """
     Mean rate of the integrations.

@@ -11,9 +11,8 @@ light across a trace, is noise: the pixels of the traces are samples of it as go
 noise allows, and no transit is taken for noise, however its depth depends on the wavelength.
 
 The mean of the integrations contains the mean of their noise. The deviations from it do not know
-the template: their noise is estimated from all pixels, that of the mean from pixels that show
-background. For integrations with equal flags this is the joint solution, and no integration's
-noise is subtracted from itself.
+the template: their noise is estimated from all pixels, and that of the mean without taking light
+for it (`series_mean`). No integration's noise is subtracted from itself.
 """
 
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from scipy.ndimage import uniform_filter1d
 from scipy.optimize import nnls
 
 from crsteps.flicker_noise.joint_fit import ALTERNATING_TICKS, JointFit, measured_spectrum
+from crsteps.flicker_noise.series_mean import noise_of_mean
 from crsteps.flicker_noise.series_template import Series, common_scene
 from crsteps.flicker_noise.spectrum import FlickerSpectrum
 from crsteps.flicker_noise.streams import BIN_TICKS, bin_ratio
@@ -162,7 +162,7 @@ def clean_time_series(
     options = options or TimeSeriesOptions()
     _check(images, flagged, background_mask, readout, ramps)
     series = Series(images, flagged, ramps)
-    template, usable, light, sky, scales = common_scene(series, background_mask, options.sky_box)
+    template, usable, light, scales = common_scene(series, background_mask, options.sky_box)
     sample = _sample(series, template, usable, light, scales)
     variance = _white_variance(sample, light, readout)
     quiet = light < _QUIET * np.sqrt(variance)
@@ -180,7 +180,11 @@ def clean_time_series(
     if options.alternating_columns:
         alternating = _alternating_spectrum(fit, sample, quiet)
         fit = JointFit(fit_light, variance, spectrum, alternating, readout, options)
-    mean, mean_error = _noise_of_mean(fit, template - sky, usable, background_mask)
+    # Of the spectrum, that of the diagnostics; of the white noise, that of a background pixel.
+    shown = spectrum.in_bins(bin_ratio(readout, BIN_TICKS, old=options.bin_ticks))
+    white = float(np.median(variance[quiet]))
+    known = {"spectrum": shown, "white": white, "sky_box": options.sky_box}
+    mean, share, mean_error = _noise_of_mean(fit, template, usable, background_mask, known)
     noise, scales = _fit_integrations(series, fit, template, usable, scales, mean)
     error_variance, scale_errors = fit.errors(usable)
     return TimeSeriesResult(
@@ -188,12 +192,13 @@ def clean_time_series(
         template=template,
         scales=scales,
         scale_errors=scale_errors,
-        spectrum=spectrum.in_bins(bin_ratio(readout, BIN_TICKS, old=options.bin_ticks)),
+        spectrum=shown,
         alternating_spectrum=alternating
         and alternating.in_bins(bin_ratio(readout, BIN_TICKS, old=ALTERNATING_TICKS)),
-        white_noise=float(np.sqrt(np.median(variance[quiet]))),
+        white_noise=float(np.sqrt(white)),
         white_variance=variance,
-        error_variance=error_variance + mean_error / np.float32(n),
+        error_variance=error_variance * np.float32(1 + (1 - share) / n)
+        + mean_error * np.float32(share / n),
     )
 
 
@@ -301,13 +306,12 @@ def _alternating_spectrum(fit, sample, quiet):
     return measured_spectrum(rest, fit.readout, ALTERNATING_TICKS, alternating=True)
 
 
-def _noise_of_mean(fit, template, usable, background_mask):
-    """Noise of the mean of the integrations, which only background pixels show, and its error."""
+def _noise_of_mean(fit, template, usable, background_mask, known):
+    """Noise of the mean of the integrations, the part of it common to the groups, and its error."""
     if background_mask is None:
-        return np.zeros(template.shape, np.float32), fit.noise_variance
-    used = usable & background_mask
-    noise = fit.estimate(np.where(used, template, 0), np.where(used, fit.weight, 0))
-    return noise, fit.error_of_noise(used)
+        return np.zeros(template.shape, np.float32), 1.0, fit.noise_variance
+    noise, away, share = noise_of_mean(fit, template, usable, background_mask, **known)
+    return noise, share, fit.error_of_noise(usable & away)
 
 
 def _fit_integrations(series, fit, template, usable, scales, mean):
