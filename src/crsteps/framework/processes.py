@@ -29,6 +29,9 @@ from crsteps.errors import CrstepsInputError
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
+# Images freed are kept for the next ones: new memory has to be cleared, a seventh of the work on a
+# detector. Read by the C library of GNU; 32 MB is its largest threshold.
+_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 28)}
 _SERVE = (
     "import sys; sys.path[:] = {path!r}; "
     "from crsteps.framework.processes import serve; serve({module!r})"
@@ -207,7 +210,7 @@ class _Worker:
             [sys.executable, "-c", _SERVE.format(path=sys.path, module=self._module)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **_ONE_THREAD},
+            env={**_KEEP_MEMORY, **os.environ, **_ONE_THREAD},
             start_new_session=True,  # Ctrl-C reaches the parent alone, which ends the others
         )
         return self
