@@ -22,6 +22,9 @@ CASES = {
     "solar event, persistence": SlewDarkOptions(solar_factor=5.0),
     "spectroscopic": SlewDarkOptions(readout=SPECTROSCOPIC, persistence=False),
     "spectroscopic, persistence": SlewDarkOptions(readout=SPECTROSCOPIC),
+    "spectroscopic, solar event": SlewDarkOptions(
+        readout=SPECTROSCOPIC, persistence=False, solar_factor=5.0
+    ),
 }
 # One thing different from the case "persistence": is anything tuned to what was assumed?
 VARIANTS = {

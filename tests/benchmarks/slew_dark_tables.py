@@ -10,6 +10,9 @@ TARGETS = {
     "persistence": (0.975, 0.93),
     "solar event": (0.97, 0.87),
     "solar event, persistence": (0.97, 0.87),
+    "spectroscopic": (0.975, 0.93),
+    "spectroscopic, persistence": (0.975, 0.93),
+    "spectroscopic, solar event": (0.97, 0.87),
 }
 CPU_TARGET, OVERHEAD_TARGET, WALL_TARGET, MEMORY_TARGET, CLUSTER_TARGET = 0.25, 0.1, 0.65, 1536, 0.1
 

@@ -124,6 +124,15 @@ def test_astroscrappy_is_called_as_by_the_nisp_team(dark, detector):
     assert found.used_quality == ("chi2" if "quality" in detector else "none")
 
 
+def test_quality_that_restricts_astroscrappy_is_scaled_with_the_readout(dark):
+    options = replace(OPTIONS, detector="astroscrappy", readout=SPECTROSCOPIC)
+    alone = find(dark, options=options).mask
+    both = find(dark, options=replace(options, detector="astroscrappy+quality")).mask
+    # fifteen groups: 6 sqrt(14 / 3) = 12.96
+    assert_array_equal(both, alone & (dark.quality > 12))
+    assert np.count_nonzero(alone & (dark.quality > 6)) > np.count_nonzero(both)
+
+
 def test_an_offset_that_is_left_in_blinds_astroscrappy(dark):
     options = replace(OPTIONS, detector="astroscrappy")
     removed, left_in = (find(dark, options=options, offset=offset) for offset in (None, 0.0))

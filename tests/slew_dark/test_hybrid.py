@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from crsteps.detector.macc import PHOTOMETRIC, SPECTROSCOPIC
-from crsteps.slew_dark.hybrid import _even_split, find_hits, measure_coupling
+from crsteps.detector.macc import PHOTOMETRIC, SPECTROSCOPIC, MaccReadout
+from crsteps.slew_dark.hybrid import _even_split, find_hits, measure_coupling, scaled_quality
 
 SHAPE = (64, 70)
 NOISE = 7.0  # e-; the gain of these tests is 1
@@ -90,6 +90,70 @@ def test_an_even_split_is_as_the_estimate_has_it():
     assert_allclose(signal[-1], np.sqrt(n / 2) * 3000, rtol=0.03)
     assert_allclose(quality[-1], 2 / width * (np.sqrt(n / 2) - 1) * 3000, rtol=0.05)
     assert (np.diff(signal) > 0).all()
+
+
+@pytest.mark.parametrize("readout", [SPECTROSCOPIC, MaccReadout(8, 16, 4)])
+def test_the_quality_factor_is_scaled_as_it_scatters(readout):
+    rng = np.random.default_rng(0)
+
+    def exceeded_by_few(readout):
+        noise = READ_NOISE / np.sqrt(readout.n_frames)
+        groups = rng.normal(0, noise, (readout.n_groups, 200_000))
+        return np.percentile(readout.estimate(groups, read_noise=READ_NOISE).quality, 97.7)
+
+    ratio = exceeded_by_few(readout) / exceeded_by_few(PHOTOMETRIC)
+    assert ratio > 1.4
+    assert scaled_quality(6.0, readout) == pytest.approx(6 * ratio, rel=0.05)
+    assert scaled_quality(6.0, PHOTOMETRIC) == 6
+
+
+def test_more_groups_need_larger_quality_factors():
+    """Thresholds 25 and 6 are 54 and 13 with fifteen groups; 7 beside strong hits."""
+    signal = np.zeros(SHAPE, np.float32)
+    quality = np.zeros(SHAPE, np.uint8)
+    signal[10, ::10], signal[20, ::10] = 5.5 * NOISE, 500  # faint hits, and strong ones
+    signal[21, ::10] = 4 * NOISE
+    signal[22, ::10] = 4 * NOISE
+    quality[10, ::10] = [24, 26, 53, 55, 255, 255, 255]
+    quality[20, ::10] = 255
+    quality[21, ::10] = [5, 6, 7, 12, 14, 14, 14]
+    quality[22, ::10] = [14, 14, 14, 14, 12, 14, 0]
+    found = find(signal, quality, "chi2", readout=SPECTROSCOPIC)
+    assert_array_equal(found[10, ::10], [0, 0, 0, 1, 1, 1, 1])
+    assert_array_equal(found[21, ::10], [0, 0, 1, 1, 1, 1, 1])
+    assert_array_equal(found[22, ::10], [0, 0, 0, 0, 0, 1, 0])
+    found = find(signal, quality, "chi2", readout=PHOTOMETRIC)
+    assert_array_equal(found[10, ::10], [0, 1, 1, 1, 1, 1, 1])
+    assert_array_equal(found[21, ::10], np.ones(7))
+    assert_array_equal(found[22, ::10], [0, 0, 1, 1, 1, 1, 0])
+
+
+def test_with_one_bit_hits_are_followed_to_the_same_charge_whatever_the_noise():
+    hits = [(20, 20, 500, 1, 0), (20, 21, 17, 1, 0), (30, 30, 500, 1, 0), (30, 31, 15, 1, 0)]
+    signal, quality = on_board(hits, readout=SPECTROSCOPIC)
+    for noise, expected in ((9.0, {(20, 21)}), (4.0, {(20, 21), (30, 31)}), (12.0, set())):
+        found = find_hits(
+            signal,
+            signal / np.float32(noise),
+            quality=quality > 49,
+            quality_kind="bit",
+            electrons_per_adu=1.0,
+            readout=SPECTROSCOPIC,
+        )
+        assert places(found) == {(20, 20), (30, 30)} | expected
+    # Without a plane, three sigma is three sigma.
+    assert places(find_hits(signal, signal / np.float32(9), electrons_per_adu=1.0)) == {
+        (20, 20),
+        (30, 30),
+    }
+
+
+def test_bright_persistence_with_set_bits_does_not_spread():
+    signal = star(30, 30, 3000, fwhm=2.0).astype(np.float32)
+    bits = np.zeros(SHAPE)
+    bits[30, 30] = 255
+    assert signal[30, 31] > 15 * NOISE
+    assert places(find(signal, bits, "bit")) == {(30, 30)}
 
 
 def test_faint_pixels_count_beside_bright_ones_only():

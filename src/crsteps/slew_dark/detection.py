@@ -9,7 +9,7 @@ from crsteps.cosmic_rays.lacosmic import LacosmicOptions
 from crsteps.cosmic_rays.laplacian import LaplacianOptions, detect_laplacian
 from crsteps.cosmic_rays.significance import significance_hysteresis
 from crsteps.detector.macc import PHOTOMETRIC, MaccReadout
-from crsteps.slew_dark.hybrid import find_hits
+from crsteps.slew_dark.hybrid import find_hits, scaled_quality
 from crsteps.slew_dark.noise_map import estimate_background_and_noise
 
 _SHARED = ("lacosmic", "pycosmic")
@@ -36,11 +36,12 @@ class DetectionOptions:
         Signal in units of its noise above which a pixel is flagged by itself, or beside one that
         is.
     seed_quality, grow_quality : float
-        Quality factor that a pixel must exceed besides.
+        Quality factor that a pixel must exceed besides, in the photometric readout; in others it
+        is scaled as it scatters (`crsteps.slew_dark.hybrid.scaled_quality`).
     n_outputs : int
         Outputs of the detector, side by side along x.
     readout : MaccReadout
-        Sampling of the ramp, for the quality factor that "hybrid" expects of hits.
+        Sampling of the ramp, for the quality factor that is expected of hits.
     laplacian : LaplacianOptions
         Parameters of astroscrappy; its gain is replaced by ``electrons_per_adu``. "lacosmic" has
         them too, but for the read noise.
@@ -203,7 +204,8 @@ def find_cosmic_rays(
         mask, cleaned = detect_laplacian(np.where(usable, image, level) - offset, options=laplacian)
         mask, cleaned = mask & usable, cleaned + np.float32(offset)
         if kind is not None:
-            mask &= quality > (options.grow_quality if kind == "chi2" else 0)
+            least = scaled_quality(options.grow_quality, options.readout)
+            mask &= quality > (least if kind == "chi2" else 0)
     elif options.detector in _SHARED:
         signal = np.where(usable, image - background, 0)
         mask, cleaned = _by_shared_detector(signal, noise, usable, electrons_per_adu, options)

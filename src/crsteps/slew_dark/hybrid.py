@@ -32,6 +32,10 @@ _STRONG = 15.0
 _LEAST_QUALITY = 0.5
 _LARGEST_QUALITY = 250.0  # the plane ends at 255
 _READ_NOISE = 13.0  # e-, of a single frame; of no weight for the quality factor of clear hits
+# With a plane of one bit, neighbours of strong hits are flagged down to the same charge [e-] where
+# there is more noise than in the photometric readout, of whose noise (6.4 e-) it gives 3 sigma.
+_FAINT_CHARGE = 16.5
+_FAINTEST = 2.0  # significance, in the noisiest pixels
 
 
 class _Candidates:
@@ -101,10 +105,13 @@ def find_hits(
         Gain [e-/ADU].
     seed_significance, grow_significance : float
         Significance of pixels that are flagged by themselves, and of those beside flagged ones.
+        With a plane of one bit, neighbours of strong hits may have less where there is more noise
+        than in the photometric readout.
     seed_quality, grow_quality : float
-        The same for the quality factor; used with "chi2" only. Bright pixels need more: half of
-        the quality factor that the least obvious of hits has, whose charge is spread evenly over
-        two differences of groups.
+        The same for the quality factor in the photometric readout; used with "chi2" only. In
+        other readouts they are larger or smaller by as much as the quality factor scatters
+        (`scaled_quality`). Bright pixels need more: half of the quality factor that the least
+        obvious of hits has, whose charge is spread evenly over two differences of groups.
     readout : MaccReadout
         Sampling of the ramp, for the quality factor that hits have.
 
@@ -113,28 +120,56 @@ def find_hits(
     ndarray of bool, shape (ny, nx)
         Flagged pixels.
     """
-    pixels = _Candidates(signal, significance, threshold=grow_significance)
+    faintest = min(_FAINTEST, grow_significance) if quality_kind == "bit" else grow_significance
+    pixels = _Candidates(signal, significance, threshold=faintest)
     coupling = measure_coupling(signal, significance, bright=_BRIGHT / electrons_per_adu)
     z = _without_coupling(pixels, coupling) / pixels.noise
     sharp = z - _SHARPNESS * _fainter_pair(pixels) / pixels.noise
+    strong = pixels.signal > _STRONG * pixels.noise
     if quality_kind == "chi2":
         factor = quality.ravel()[pixels.index].astype(np.float32)
         least = _quality_of_hits(readout, pixels.signal * electrons_per_adu)
-        grow = (z > grow_significance) & (factor > np.maximum(grow_quality, least - grow_quality))
-        seeds = grow & (z > seed_significance) & (factor > np.maximum(seed_quality, least))
-        fringe = sharp > grow_significance
+        low, high = (scaled_quality(value, readout) for value in (grow_quality, seed_quality))
+        grow = (z > grow_significance) & (factor > np.maximum(low, least - grow_quality))
+        seeds = grow & (z > seed_significance) & (factor > np.maximum(high, least))
+        fringe = (sharp > grow_significance) & (factor >= low - grow_quality)
     else:
         grow = sharp > grow_significance
+        sharply = sharp > _SHARP_SHARE * z
         if quality_kind == "bit":
             seeds = (quality.ravel()[pixels.index] > 0) & (z > grow_significance)
+            faint = _signal_of_a_hit(readout, _FAINT_CHARGE) / (pixels.noise * electrons_per_adu)
+            fringe = z > np.clip(faint, faintest, grow_significance)
+            strong &= sharply  # bright persistence has set bits, and a fringe of its own
         else:
-            seeds = (sharp > seed_significance) & (sharp > _SHARP_SHARE * z)
-        fringe = z > grow_significance
+            seeds = (sharp > seed_significance) & sharply
+            fringe = z > grow_significance
     mask = grow_seeds(pixels.mask(seeds), pixels.mask(grow))
-    flagged = mask.ravel()[pixels.index]
-    strong = flagged & (pixels.signal > _STRONG * pixels.noise)
+    strong &= mask.ravel()[pixels.index]
     mask.ravel()[pixels.index[fringe & pixels.beside(strong)]] = True
     return mask
+
+
+def scaled_quality(quality, readout):
+    """
+    Scale a quality factor with its scatter.
+
+    For a straight ramp it is chi squared of the differences of groups less their number, whose
+    scatter grows as the square root of that number.
+
+    Parameters
+    ----------
+    quality : float
+        Quality factor in the photometric readout.
+    readout : MaccReadout
+        Sampling of the ramp.
+
+    Returns
+    -------
+    float
+        Quality factor that is as far from that of straight ramps in this readout.
+    """
+    return quality * np.sqrt((readout.n_groups - 1) / (PHOTOMETRIC.n_groups - 1))
 
 
 def measure_coupling(signal, significance, *, bright):
@@ -204,6 +239,15 @@ def _quality_of_hits(readout, signal):
     signals, qualities = _even_split(readout)
     least = _LEAST_QUALITY * np.interp(signal, signals, qualities)
     return np.minimum(least, _LARGEST_QUALITY)
+
+
+@lru_cache
+def _signal_of_a_hit(readout, charge):
+    """Signal [e-] of a charge that arrives at once between two groups."""
+    groups = np.zeros((readout.n_groups, 2))
+    groups[1:, 1] = charge
+    nothing, signal = readout.estimate(groups, read_noise=_READ_NOISE).signal
+    return signal - nothing
 
 
 @lru_cache
