@@ -124,6 +124,19 @@ def test_astroscrappy_is_called_as_by_the_nisp_team(dark, detector):
     assert found.used_quality == ("chi2" if "quality" in detector else "none")
 
 
+@pytest.mark.parametrize("detector", ["hybrid", "significance"])
+def test_an_offset_changes_nothing_where_the_background_is_taken_off(dark, detector, monkeypatch):
+    options = replace(OPTIONS, detector=detector)
+    measured = find(dark, options=options)
+    sizes, median = [], np.median
+    monkeypatch.setattr(np, "median", lambda a, *args: sizes.append(np.size(a)) or median(a, *args))
+    given = find(dark, options=options, offset=7.0)
+    assert given.offset == 7
+    assert_array_equal(given.mask, measured.mask)
+    assert_array_equal(given.background, measured.background)
+    assert max(sizes) < dark.data.size / 2  # that of all pixels would be for nothing
+
+
 def test_quality_that_restricts_astroscrappy_is_scaled_with_the_readout(dark):
     options = replace(OPTIONS, detector="astroscrappy", readout=SPECTROSCOPIC)
     alone = find(dark, options=options).mask

@@ -194,10 +194,11 @@ def find_cosmic_rays(
     noise = measured if noise is None else np.asarray(noise, dtype=np.float32)
     if added_variance is not None:
         noise = np.sqrt(np.square(noise) + np.asarray(added_variance, dtype=np.float32))
-    level = float(np.median(image[usable]))
+    fills = "astroscrappy" in options.detector  # bad pixels, by the median
+    level = float(np.median(image[usable])) if fills or offset is None else offset
     offset = level if offset is None else offset
     significance = cleaned = None
-    if "astroscrappy" in options.detector:
+    if fills:
         laplacian = replace(options.laplacian, gain=electrons_per_adu)
         # Bad pixels become background and are not masked: astroscrappy would leave out their
         # neighbours with them.
