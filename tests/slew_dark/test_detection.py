@@ -321,6 +321,30 @@ def test_wrong_choices_are_refused(dark):
         DetectionOptions(seed_quality=5)
 
 
+def test_astroscrappy_knows_of_the_noise_of_light_that_was_taken_off(dark):
+    options = replace(OPTIONS, detector="astroscrappy")
+    rng = np.random.default_rng(1)
+    electrons = np.zeros(dark.data.shape)
+    electrons[:, :256] = 900.0  # five times the variance of the readout alone
+    noise = (rng.poisson(electrons) - electrons) / ELECTRONS_PER_ADU
+    data = dark.data + noise.astype(np.float32)
+    added = electrons / ELECTRONS_PER_ADU**2
+
+    def false(**arguments):
+        wrong = find(dark, data=data, options=options, **arguments).mask & ~dark.truth
+        return wrong[:, :248].sum(), wrong[:, 264:].sum()
+
+    (lit, others), (lit_before, others_before) = false(added_variance=added), false()
+    assert lit_before > 3 * others_before
+    assert lit < 1.3 * others
+    assert others == others_before
+    plain, told = (
+        find(dark, options=options, added_variance=added) for added in (None, 0 * electrons)
+    )
+    assert_array_equal(told.mask, plain.mask)
+    assert_allclose(told.cleaned, plain.cleaned, atol=1e-3)
+
+
 def test_variance_of_single_pixels_lowers_their_significance(dark):
     plain = find(dark)
     hit = tuple(np.argwhere(plain.mask)[0])

@@ -160,7 +160,7 @@ def find_cosmic_rays(
         Noise of each pixel [ADU]; estimated from the dark itself if None.
     added_variance : ndarray of float, shape (ny, nx), optional
         Variance that single pixels have besides, such as that of persistence which was taken off
-        [ADU squared]. "astroscrappy" does without.
+        [ADU squared].
     master_dark : ndarray of float, shape (ny, nx), optional
         Dark current to take off [ADU].
     offset : float, optional
@@ -202,7 +202,8 @@ def find_cosmic_rays(
         laplacian = replace(options.laplacian, gain=electrons_per_adu)
         # Bad pixels become background and are not masked: astroscrappy would leave out their
         # neighbours with them.
-        mask, cleaned = detect_laplacian(np.where(usable, image, level) - offset, options=laplacian)
+        filled = np.where(usable, image, level) - offset
+        mask, cleaned = _by_astroscrappy(filled, added_variance, laplacian)
         mask, cleaned = mask & usable, cleaned + np.float32(offset)
         if kind is not None:
             least = scaled_quality(options.grow_quality, options.readout)
@@ -251,6 +252,19 @@ def _usable(data, usable, noise, master_dark):
     if master_dark is not None:
         usable &= np.isfinite(master_dark)
     return usable
+
+
+def _by_astroscrappy(image, added_variance, options):
+    """
+    Mask and cleaned image; variance is added as that of light, which is all astroscrappy knows.
+
+    The light is put in and given as background, which is taken off again before the detection.
+    """
+    if added_variance is None:
+        return detect_laplacian(image, options=options)
+    light = np.float32(options.gain) * np.nan_to_num(added_variance).astype(np.float32)
+    mask, cleaned = detect_laplacian(image + light, background=light, options=options)
+    return mask, cleaned - light
 
 
 def _by_shared_detector(signal, noise, usable, electrons_per_adu, options):
