@@ -212,8 +212,8 @@ def score_detectors(name, methods, *, size, seed):
     """
     Score detectors on a dark without persistence, with it, and corrected.
 
-    Detectors that go by the noise are also told that of the persistence that was subtracted: its
-    photon noise and the error of the prediction.
+    Detectors are also told the noise of the persistence that was subtracted: its photon noise and
+    the error of the prediction.
 
     Returns
     -------
@@ -230,9 +230,8 @@ def score_detectors(name, methods, *, size, seed):
         for kind, image in (("free", clean), ("persistent", dark), ("corrected", corrected)):
             found = detect(METHODS[method], image)
             counts[f"{method} | {kind}"] = vars(score(found.mask, image))
-        if found.significance is not None:
-            mask = _detect_with_noise(method, corrected, found.noise, result)
-            counts[f"{method} | corrected, noise told"] = vars(score(mask, corrected))
+        mask = _detect_with_noise(method, corrected, found.noise, result)
+        counts[f"{method} | corrected, noise told"] = vars(score(mask, corrected))
     return counts
 
 
@@ -247,6 +246,8 @@ def _detect_with_noise(method, dark, noise, result):
         quality=None if quality is None else dark.quality,
         quality_kind=quality,
         electrons_per_adu=ELECTRONS_PER_ADU,
-        noise=np.sqrt(noise**2 + options.gain**2 * variance),
+        noise=noise,
+        added_variance=options.gain**2 * variance,
+        offset=METHODS[method].offset,
         options=DetectionOptions(detector=METHODS[method].detector, readout=options.readout),
     ).mask

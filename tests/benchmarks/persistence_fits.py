@@ -23,7 +23,7 @@ from crsteps.simulation.persistence_series import DarkSeriesOptions, simulate_da
 
 SERIES = DarkSeriesOptions()
 N_CHANNELS = 32
-BRIGHT = 0.1  # e-/s at 1000 s
+BRIGHT, FAINT = 0.1, 0.3  # e-/s at 1000 s
 _UNUSABLE = NOT_FITTED | NOT_CONVERGED | AT_BOUND | POOR_FIT
 
 
@@ -66,10 +66,10 @@ def measure_pulls(shape, *, seed, hit_rate=SERIES.hit_rate):
     Returns
     -------
     dict
-        For the pixels above `BRIGHT` and the others: number, standard deviation and mean of the
-        pulls, standard deviation of the middle of their distribution (from the quartiles), and
-        bias and error of the predicted signal in e-, of the persistence alone and with the dark
-        level.
+        For the pixels above `BRIGHT`, those of them below `FAINT`, and the others: number, standard
+        deviation and mean of the pulls, standard deviation of the middle of their distribution
+        (from the quartiles), and bias and error of the predicted signal in e-, of the persistence
+        alone and with the dark level.
     """
     options = replace(SERIES, shape=tuple(shape), n_darks=SERIES.n_darks + 1, hit_rate=hit_rate)
     series = simulate_dark_series(options, seed=seed)
@@ -84,6 +84,7 @@ def measure_pulls(shape, *, seed, hit_rate=SERIES.hit_rate):
     bright, hot = series.amplitude > BRIGHT, series.dark_rate > 0.3
     groups = {
         "A > 0.1": bright,
+        "A 0.1 to 0.3": bright & (series.amplitude < FAINT),
         "A > 0.1, quality good": bright & usable,
         "A > 0.1, hot": bright & hot,
         "A < 0.1": ~bright,
