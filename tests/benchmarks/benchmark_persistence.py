@@ -47,7 +47,11 @@ SEEDS = (101, 102, 103, 104, 105)
 PARTS = ("integrals", "fits", "curve_fit", "corrections", "detection", "ramps", "history")
 THRESHOLDS = (0.1, 0.03, 0.01)
 DETECTORS = ("hybrid", "astroscrappy")
-FRACTIONS = (1.0, 0.1, 0.01, 0.001)
+# Parts of the pixels that are affected, and whether in discs.
+FRACTIONS = (
+    *((fraction, False) for fraction in (1.0, 0.1, 0.01, 0.001)),
+    *((fraction, True) for fraction in (0.1, 0.01, 0.001)),
+)
 # Numbers of exposures, and the charge of their sky in e-: with 400 e- every pixel is remembered.
 HISTORIES = ((10, 100.0), (100, 100.0), (10, 400.0), (30, 400.0))
 
@@ -138,11 +142,13 @@ class Bench:
     def ramps(self):
         """Costs of correcting a ramp by the fraction of affected pixels."""
         return {
-            fraction: self._once(
-                lambda fraction=fraction: measure_ramp(self.size, fraction, repeats=self.repeats),
-                *("ramp", self.size, fraction),
+            (fraction, stars): self._once(
+                lambda fraction=fraction, stars=stars: measure_ramp(
+                    self.size, fraction, stars=stars, repeats=self.repeats
+                ),
+                *("ramp", self.size, fraction, stars),
             )
-            for fraction in FRACTIONS
+            for fraction, stars in FRACTIONS
         }
 
     def history(self):

@@ -16,7 +16,10 @@ from crsteps.simulation.persistence_exposures import draw_memory
 DELAY = 300.0
 
 
-def measure_ramp(size, fraction, *, repeats, seed=1):
+_STAR = 5  # pixels, radius of a lit disc
+
+
+def measure_ramp(size, fraction, *, repeats, stars=False, seed=1):
     """
     Time the correction of a ramp of ten groups and the copy of it, in turns.
 
@@ -25,9 +28,11 @@ def measure_ramp(size, fraction, *, repeats, seed=1):
     size : int
         Pixels along an axis.
     fraction : float
-        Part of the pixels that have persistence, scattered at random.
+        Part of the pixels that have persistence.
     repeats : int
         Number of turns.
+    stars : bool
+        Whether they lie in discs of 81 pixels; scattered at random otherwise.
     seed : int
         Seed of the random numbers.
 
@@ -40,7 +45,9 @@ def measure_ramp(size, fraction, *, repeats, seed=1):
     """
     rng = np.random.default_rng(seed)
     pixels = np.arange(size**2)
-    if fraction < 1:
+    if fraction < 1 and stars:
+        pixels = _lit_by_stars(size, fraction, rng)
+    elif fraction < 1:
         pixels = np.sort(rng.choice(size**2, round(fraction * size**2), replace=False))
     memory = draw_memory((size, size), seed=seed, amplitude_scatter=0.3, gamma_scatter=0.1)
     decay = Decay(
@@ -76,6 +83,18 @@ def measure_ramp(size, fraction, *, repeats, seed=1):
         "history and maps": lambda: _correct(ramp, history_and_maps),
     }
     return best_of(calls, repeats)
+
+
+def _lit_by_stars(size, fraction, rng):
+    """Pixels of discs, some of which overlap, up to a fraction of all."""
+    offsets = np.mgrid[-_STAR : _STAR + 1, -_STAR : _STAR + 1]
+    disc = np.argwhere((offsets**2).sum(axis=0) <= _STAR**2) - _STAR
+    lit = np.zeros((size, size), bool)
+    while (missing := round(fraction * size**2) - np.count_nonzero(lit)) > 0:
+        centres = rng.integers(0, size, (-(-missing // len(disc)), 1, 2))
+        y, x = np.moveaxis((centres + disc) % size, -1, 0)
+        lit[y, x] = True
+    return np.flatnonzero(lit)
 
 
 def _correct(ramp, decay):

@@ -169,18 +169,19 @@ def detection_table(reports):
 
 def ramp_table(reports):
     """
-    The fourth point; `reports` maps fractions of affected pixels to CPU seconds.
+    The fourth point; `reports` maps (fraction of affected pixels, in discs) to CPU seconds.
 
     The copies are all of the same array: the quickest counts.
     """
     yield "| affected | correction from | CPU s | over copy | wanted at most | met"
     yield "| --- " * 6
     copy = min(row["copy"] for row in reports.values())
-    for fraction, row in reports.items():
+    for (fraction, stars), row in reports.items():
+        where = ", stars" if stars else ""
         for name in ("maps", "history", "history and maps"):
             ratio = row[name] / copy
             yield (
-                f"| {float(fraction):.1%} | {name} | {row[name]:.4f} | {ratio:.1f} "
+                f"| {fraction:.1%}{where} | {name} | {row[name]:.4f} | {ratio:.1f} "
                 f"| {COPY_TARGET} | {yes(ratio <= COPY_TARGET)}"
             )
 

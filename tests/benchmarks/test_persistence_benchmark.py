@@ -143,7 +143,7 @@ def test_detectors_see_three_darks(modules):
 
 
 def test_costs_of_a_small_ramp(modules):
-    costs = modules["persistence_costs"].measure_ramp(40, 0.1, repeats=1)
+    costs = modules["persistence_costs"].measure_ramp(40, 0.1, repeats=1, stars=True)
     assert set(costs) == {"copy", "copy into old", "maps", "history", "history and maps"}
     assert all(seconds >= 0 for seconds in costs.values())
 
@@ -210,8 +210,9 @@ def test_other_tables(tables):
     rows = cells(tables.detection_table({"a": [seed]}))
     assert [row[-1] for row in rows] == ["yes", "NO"]
     row = {"copy": 0.1, "maps": 0.5, "history": 1.0, "history and maps": 2.0}
-    rows = cells(tables.ramp_table({1.0: row, 0.1: row | {"copy": 0.2}}))
+    rows = cells(tables.ramp_table({(1.0, False): row, (0.1, True): row | {"copy": 0.2}}))
     assert [row[-1] for row in rows] == ["yes", "yes", "NO"] * 2
+    assert rows[3][0] == "10.0%, stars"
     task = {"read": 1.0, "correct": 2.0, "peak_mib": 300.0}
     written = {"pixels": 7, "remember": 5.0, "write": 0.5, "file_mib": 3.0}
     report = {"write": written, "memory": task, "file": task}

@@ -145,9 +145,8 @@ def correct_rates(
 def _correct(data, layout, decays, *, usable, noise, options, variances=None):
     """Walk through the pixels that any stimulus reaches, and correct them."""
     shape = data.shape[-2:]
-    if usable is None:
-        usable = np.ones(shape, bool)
-    usable = _image(np.asarray(usable, bool), shape, "mask of usable pixels").reshape(-1)
+    if usable is not None:
+        usable = _image(np.asarray(usable, bool), shape, "mask of usable pixels").reshape(-1)
     noise = np.asarray(noise) if np.ndim(noise) == 0 else _image(noise, shape, "noise").reshape(-1)
     options = CorrectionOptions() if options is None else options
     decays = sorted(decays, key=lambda decay: decay.end)
@@ -181,7 +180,7 @@ class _Work:
         place, options = block.place, self.options
         changes, rates, errors = self._predict(block)
         rate, error = rates[0], errors[0]
-        usable = self.usable[place]
+        usable = True if self.usable is None else self.usable[place]
         chosen = usable & (rate > 0) & (rate >= options.minimum_significance * error)
         self._subtract(place, changes, errors, chosen, refused=~chosen & (rate > 0))
         self.rate.reshape(-1)[place] = rate
@@ -265,7 +264,8 @@ class _Work:
             self.variances[:, place] += np.where(chosen, np.square(errors[1:]), 0)
 
     def result(self):
-        n_usable = max(np.count_nonzero(self.usable), 1)
+        every = self.rate.size if self.usable is None else np.count_nonzero(self.usable)
+        n_usable = max(every, 1)
         return CorrectionResult(
             rate=self.rate,
             variance=self.variance,
