@@ -1,5 +1,6 @@
 """Detectors on simulated darks with truth, and on images that are out of the ordinary."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import astroscrappy
@@ -7,6 +8,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from crsteps.cosmic_rays import network_detection
+from crsteps.cosmic_rays.conn import ConnOptions
+from crsteps.cosmic_rays.deepcr import DeepcrOptions
 from crsteps.cosmic_rays.laplacian import SLEW_DARK
 from crsteps.cosmic_rays.significance import significance_hysteresis
 from crsteps.detector.macc import SPECTROSCOPIC
@@ -16,6 +20,21 @@ from crsteps.slew_dark.detection import DETECTORS, DetectionOptions, find_cosmic
 SMALL = SlewDarkOptions(shape=(512, 512), n_outputs=8, rate=4.3)
 OPTIONS = DetectionOptions(n_outputs=8)
 ELECTRONS_PER_ADU = 1.95
+
+
+@pytest.fixture(autouse=True)
+def networks(monkeypatch):
+    """Put a limit of 40 e- in the place of networks; return the windows that they are shown."""
+    windows = []
+
+    def window_probability(network, window):
+        windows.append(window.copy())
+        return (window > 40).astype(np.float32)
+
+    monkeypatch.setattr(network_detection, "load_network", lambda extra, model: (extra, model))
+    monkeypatch.setattr(network_detection, "processor_threads", lambda n: nullcontext())
+    monkeypatch.setattr(network_detection, "window_probability", window_probability)
+    return windows
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +196,28 @@ def test_detectors_of_single_images_know_the_noise_of_each_pixel(dark, detector)
     hit = found.mask & (dark.data > found.background + 20 * found.noise)
     residual = ((found.cleaned - found.background) / found.noise)[hit]
     assert np.abs(residual).max() < 20
+
+
+@pytest.mark.parametrize(
+    ("detector", "network"), [("deepcr", DeepcrOptions()), ("conn", ConnOptions(model="NRES"))]
+)
+def test_networks_are_shown_electrons_above_the_background(dark, networks, detector, network):
+    found = find(dark, options=replace(OPTIONS, detector=detector, network=network))
+    good = usable(dark)
+    signal = (dark.data - found.background) * ELECTRONS_PER_ADU
+    sure = good & (np.abs(signal - 40) > 1)
+    assert_array_equal(found.mask[sure], signal[sure] > 40)
+    assert not found.mask[~good].any()
+    assert (found.used_quality, found.significance) == ("none", None)
+    assert max(window.max() for window in networks) == pytest.approx(signal[good].max(), abs=1)
+    kept = good & ~found.mask
+    assert_allclose(found.cleaned[kept], dark.data[kept], atol=1e-2)
+    assert np.abs(found.cleaned[found.mask] - 1024).max() < 40
+
+
+def test_options_of_one_network_are_not_those_of_another(dark):
+    with pytest.raises(ValueError, match="ConnOptions, not of DeepcrOptions"):
+        find(dark, options=replace(OPTIONS, detector="conn", network=DeepcrOptions()))
 
 
 def test_options_of_astroscrappy_are_those_of_the_shared_lacosmic(dark):

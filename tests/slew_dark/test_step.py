@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import astroscrappy
 import numpy as np
@@ -11,6 +12,8 @@ from astropy.io import fits
 from astropy.table import Table
 
 from crsteps.cosmic_rays.clusters import COLUMNS as CLUSTER_COLUMNS
+from crsteps.cosmic_rays.conn import ConnOptions
+from crsteps.cosmic_rays.deepcr import DeepcrOptions
 from crsteps.framework.parameter_files import validate
 from crsteps.framework.parameters import own_parameters
 from crsteps.slew_dark.analysis import COLUMNS as PLACE_COLUMNS
@@ -226,6 +229,8 @@ def test_defaults_are_those_of_the_algorithms():
     assert step.grow_quality == options.grow_quality
     for name in set(SEED) - {"gain"}:
         assert getattr(step, name) == getattr(options.laplacian, name) == SEED[name]
+    assert (step.dc_mask, step.dc_threshold) == (DeepcrOptions().mask, DeepcrOptions().threshold)
+    assert (step.nn_model, step.nn_threshold) == (ConnOptions().model, ConnOptions().threshold)
 
 
 @pytest.mark.parametrize("offset", [1024.0, "auto"])
@@ -259,6 +264,35 @@ def test_shipped_parameter_files_run(small, checkout):
     for name in ("", "-image"):
         path = str(checkout / "reference_files" / f"pars-slewdarkcosmicsstep{name}.asdf")
         assert len(SlewDarkCosmicsStep.call(str(small.path), config_file=path).clusters) > 0
+
+
+@pytest.mark.parametrize(
+    ("parameters", "model"),
+    [
+        ({"detector": "deepcr"}, "ACS-WFC"),
+        ({"detector": "deepcr", "dc_mask": "WFC3-UVIS", "dc_threshold": 0.8}, "WFC3-UVIS"),
+        ({"detector": "conn", "clean_method": "detector"}, "ground_imaging"),
+        ({"detector": "conn", "nn_model": "NRES", "nn_threshold": 0.8}, "NRES"),
+    ],
+)
+def test_networks(small, monkeypatch, parameters, model):
+    """In their place, brighter half and brightest quarter of pixels are probable to 0.6 and 0.9."""
+    shown = []
+
+    def window_probability(network, window):
+        shown.append(network)
+        levels = np.quantile(window, [0.5, 0.75])
+        return np.array([0, 0.6, 0.9], np.float32)[np.searchsorted(levels, window)]
+
+    place = "crsteps.cosmic_rays.network_detection"
+    monkeypatch.setattr("crsteps.slew_dark.search_step.require_packages", lambda family: None)
+    monkeypatch.setattr(f"{place}.load_network", lambda extra, model: (extra, model))
+    monkeypatch.setattr(f"{place}.processor_threads", lambda n: nullcontext())
+    monkeypatch.setattr(f"{place}.window_probability", window_probability)
+    result = call(small, detectors=["DET32"], **parameters)
+    assert set(shown) == {(parameters["detector"], model)}
+    expected = 0.25 if 0.8 in parameters.values() else 0.5
+    assert result.statistics[0]["flagged_fraction"] == pytest.approx(expected, abs=0.03)
 
 
 @pytest.mark.parametrize("detector", ["hybrid", "significance", "astroscrappy+quality", "pycosmic"])

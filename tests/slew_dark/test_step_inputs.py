@@ -141,6 +141,15 @@ def test_mistakes_are_told_before_any_work(small, digests, monkeypatch, paramete
     assert not digests("out") if (small.path.parent / "out").exists() else True
 
 
+@pytest.mark.parametrize("detector", ["deepcr", "conn"])
+def test_a_network_that_is_not_installed_is_named(small, digests, monkeypatch, detector):
+    monkeypatch.setattr("crsteps.cosmic_rays.networks.find_spec", lambda name: None)
+    before = digests(".")
+    with pytest.raises(CrstepsInputError, match=rf"detector = {detector}: .*crsteps\[{detector}\]"):
+        call(small.path, detector=detector)
+    assert digests(".") == before
+
+
 @pytest.mark.parametrize("fault", ["truncated", "text", "BITPIX", "no image", "empty", "missing"])
 def test_damaged_files_are_refused(small, digests, fault):
     path = small.path

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from crsteps.cosmic_rays.auxiliary import detect_auxiliary
+from crsteps.cosmic_rays.auxiliary import METHODS, detect_auxiliary
 from crsteps.cosmic_rays.lacosmic import LacosmicOptions
 from crsteps.cosmic_rays.laplacian import LaplacianOptions, detect_laplacian
 from crsteps.cosmic_rays.significance import significance_hysteresis
@@ -12,8 +12,7 @@ from crsteps.detector.macc import PHOTOMETRIC, MaccReadout
 from crsteps.slew_dark.hybrid import find_hits, scaled_quality
 from crsteps.slew_dark.noise_map import estimate_background_and_noise
 
-_SHARED = ("lacosmic", "pycosmic")
-DETECTORS = ("hybrid", "astroscrappy", "astroscrappy+quality", "significance", *_SHARED)
+DETECTORS = ("hybrid", "astroscrappy", "astroscrappy+quality", "significance", *METHODS)
 # Those that have no cleaned image of their own.
 WITHOUT_CLEANED_IMAGE = ("hybrid", "significance")
 _THRESHOLDS = ("seed_significance", "grow_significance", "seed_quality", "grow_quality")
@@ -31,7 +30,8 @@ class DetectionOptions:
         "astroscrappy+quality": its pixels whose quality factor exceeds ``grow_quality``, or that
         a plane of one bit flags; "significance": the signal alone, whatever its shape;
         "lacosmic" and "pycosmic": detectors of single images (`crsteps.cosmic_rays.auxiliary`)
-        with the noise of each pixel as it is measured.
+        with the noise of each pixel as it is measured; "deepcr" and "conn": networks, which know
+        no noise but that of their own cameras.
     seed_significance, grow_significance : float
         Signal in units of its noise above which a pixel is flagged by itself, or beside one that
         is.
@@ -45,6 +45,8 @@ class DetectionOptions:
     laplacian : LaplacianOptions
         Parameters of astroscrappy; its gain is replaced by ``electrons_per_adu``. "lacosmic" has
         them too, but for the read noise.
+    network : DeepcrOptions, ConnOptions or None
+        Parameters of "deepcr" or "conn"; None for their own.
     """
 
     detector: str = "hybrid"
@@ -55,6 +57,7 @@ class DetectionOptions:
     n_outputs: int = 32
     readout: MaccReadout = PHOTOMETRIC
     laplacian: LaplacianOptions = field(default_factory=LaplacianOptions)
+    network: object | None = None
 
     def __post_init__(self):
         if self.detector not in DETECTORS:
@@ -80,11 +83,11 @@ class DetectionOptions:
 
         Returns
         -------
-        LacosmicOptions or None
+        LacosmicOptions, DeepcrOptions, ConnOptions or None
             None for the detector's own.
         """
         if self.detector != "lacosmic":
-            return None
+            return self.network
         values = asdict(self.laplacian)
         width = values.pop("psffwhm")
         values["satlevel"] /= electrons_per_adu
@@ -208,7 +211,7 @@ def find_cosmic_rays(
         if kind is not None:
             least = scaled_quality(options.grow_quality, options.readout)
             mask &= quality > (least if kind == "chi2" else 0)
-    elif options.detector in _SHARED:
+    elif options.detector in METHODS:
         signal = np.where(usable, image - background, 0)
         mask, cleaned = _by_shared_detector(signal, noise, usable, electrons_per_adu, options)
         cleaned = cleaned + background

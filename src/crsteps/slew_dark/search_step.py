@@ -4,7 +4,9 @@ import logging
 import math
 from dataclasses import fields
 
+from crsteps.cosmic_rays.auxiliary import options_class
 from crsteps.cosmic_rays.laplacian import LaplacianOptions
+from crsteps.cosmic_rays.networks import CONN, DEEPCR, require_packages
 from crsteps.datamodels.dark_companions import find_companion
 from crsteps.datamodels.dark_files import open_dark
 from crsteps.datamodels.products import set_flags
@@ -23,6 +25,11 @@ log = logging.getLogger(__name__)
 
 _COMPANIONS = ("bad_pixel_mask", "master_dark", "noise_map", "persistence", "truth")
 _MICROMETRE = 1e-4  # cm
+# Detectors that are networks: what they need, and the parameters of the step for their options.
+_NETWORKS = {
+    "deepcr": (DEEPCR, {"mask": "dc_mask", "threshold": "dc_threshold"}),
+    "conn": (CONN, {"model": "nn_model", "threshold": "nn_threshold"}),
+}
 
 
 def search(step, item, helpers):
@@ -132,9 +139,20 @@ def _detection(step, n_outputs, macc):
             n_outputs=n_outputs,
             readout=MaccReadout(*macc) if macc else PHOTOMETRIC,
             laplacian=LaplacianOptions(**{name: getattr(step, name) for name in names}),
+            network=_network(step),
         )
-    except ValueError as error:
+    except (ValueError, ModuleNotFoundError) as error:
         raise CrstepsInputError(f"detector = {step.detector}: {error}.") from None
+
+
+def _network(step):
+    """Parameters of the network that is wanted, if one is; its packages must be there."""
+    if step.detector not in _NETWORKS:
+        return None
+    family, names = _NETWORKS[step.detector]
+    require_packages(family)
+    values = {option: getattr(step, name) for option, name in names.items()}
+    return options_class(step.detector)(**values)
 
 
 def _tasks(step, exposure, options):

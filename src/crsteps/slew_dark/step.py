@@ -22,7 +22,7 @@ class SlewDarkCosmicsStep(CrStep):
     result = None
 
     spec = """
-        detector = option('hybrid', 'astroscrappy', 'astroscrappy+quality', 'significance', 'lacosmic', 'pycosmic', default='hybrid')  # How cosmic rays are found
+        detector = option('hybrid', 'astroscrappy', 'astroscrappy+quality', 'significance', 'lacosmic', 'pycosmic', 'deepcr', 'conn', default='hybrid')  # How cosmic rays are found
         bad_pixel_mask = string(default=None)  # FITS file of bad pixels, non-zero is bad, extensions named after detectors
         master_dark = string(default=None)  # FITS file of a dark without cosmic rays (ADU) to subtract
         noise_map = string(default=None)  # FITS file of the noise of pixels (ADU); default: measured on the dark itself
@@ -53,6 +53,10 @@ class SlewDarkCosmicsStep(CrStep):
         psffwhm = float(min=0.1, default=1.5)  # astroscrappy: FWHM of the PSF (pixels), with fsmode = convolve
         psfsize = integer(min=3, default=5)  # astroscrappy: odd size of the PSF image (pixels), with fsmode = convolve
         psfbeta = float(min=0, default=4.765)  # astroscrappy: exponent of a Moffat PSF, with fsmode = convolve
+        dc_mask = option('ACS-WFC', 'WFC3-UVIS', default='ACS-WFC')  # deepCR: trained model (extra deepcr)
+        dc_threshold = float(min=0, max=1, default=0.5)  # deepCR: limit of the probability
+        nn_model = option('ground_imaging', 'NRES', 'HST_ACS_WFC', default='ground_imaging')  # Cosmic-CoNN: trained model (extra conn)
+        nn_threshold = float(min=0, max=1, default=0.5)  # Cosmic-CoNN: limit of the probability
         clean_method = option('median', 'mean', 'background', 'nan', 'detector', default='median')  # How flagged pixels are replaced; detector: by its own cleaned image
         detectors = force_list(default=None)  # Detectors to process; default: all in the file
         jobs = integer(min=1, default=1)  # Processes that work at the same time, one detector each
