@@ -41,6 +41,21 @@ def test_slices_that_fill_the_field(filled):
     assert bands[light == 0].mean() < 0.05 + 0.2 * filled  # both edges and a pixel beside
 
 
+def test_outputs_have_levels_of_their_own():
+    """Slices next to the edge of an output, whose noise lifts or lowers all of it."""
+    rng = np.random.default_rng(1)
+    light = slices(0.8)
+    offsets = np.repeat(rng.choice([-2.0, 2.0], (4, SHAPE[1] // 64)), SHAPE[0] // 4, axis=0)
+    image = light + noise(rng) + offsets.repeat(64, axis=1)
+    bands = find_bands(image, np.ones(SHAPE, bool), n_outputs=4, **IFU)
+    assert bands[light > 0].mean() > 0.98
+    assert bands[light == 0].mean() < 0.2
+    turned = find_bands(image.T, np.ones(SHAPE, bool), dispersion_axis=0, n_outputs=4, **IFU)
+    np.testing.assert_array_equal(turned.T, bands)
+    together = find_bands(image, np.ones(SHAPE, bool), **IFU)
+    assert bands[light > 0].mean() > together[light > 0].mean() + 0.1
+
+
 def test_slices_hide_in_the_sky_of_the_round_filters():
     rng = np.random.default_rng(2)
     light = slices(0.8)

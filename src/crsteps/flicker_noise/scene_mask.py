@@ -176,6 +176,7 @@ def find_scene_mask(image, *, sigma=None, missing=None, image_noise=None, option
             usable,
             dispersion_axis=options.dispersion_axis,
             gap_quantile=options.gap_quantile,
+            n_outputs=options.n_outputs,
         )
         options = replace(
             options,
