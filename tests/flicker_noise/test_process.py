@@ -56,6 +56,24 @@ def test_estimate_is_the_posterior_mean():
     assert np.abs(estimate - exact).max() < 1e-3 * exact.std()
 
 
+@pytest.mark.parametrize("n_bins", [N_BINS, 40_000])
+@pytest.mark.parametrize("n_outputs", [N_OUTPUTS, 1])
+def test_several_at_once_are_independent(n_outputs, n_bins):
+    """Each ends at its own tolerance: one without samples, and one that is easy, disturb none."""
+    spectrum = replace(SPECTRUM, gains=SPECTRUM.gains[:n_outputs])
+    process = FlickerProcess.from_spectrum(spectrum, n_bins)
+    random = np.random.default_rng(8)
+    weights = random.uniform(0, 3, (4, n_outputs, n_bins)).astype(np.float32)
+    weights[0, :, 20:-20] = 0
+    weights[1] = 0
+    weights[2] *= 1e-3
+    values = random.normal(size=weights.shape).astype(np.float32)
+    together = process.estimate(values, weights)
+    alone = [process.estimate(*pair) for pair in zip(values, weights, strict=True)]
+    assert not together[1].any()
+    np.testing.assert_allclose(together, alone, atol=1e-6 * np.abs(alone).max())
+
+
 def test_default_tolerance_is_enough():
     weights, values = weights_and_samples()
     process = FlickerProcess.from_spectrum(SPECTRUM, N_BINS)

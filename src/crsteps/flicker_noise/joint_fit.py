@@ -144,11 +144,9 @@ class JointFit:
         ticks = ALTERNATING_TICKS if alternating else self.options.bin_ticks
         binning = {"alternating": alternating, "bin_ticks": ticks}
         streams = to_streams(images, weights, self.readout, **binning)
-        for values, weight in zip(streams.values, streams.weights, strict=True):
-            values[:] = process.estimate(
-                values, weight, tolerance=tolerance or self.options.tolerance
-            )
-        return from_streams(streams.values, self.readout, **binning)
+        tolerance = tolerance or self.options.tolerance
+        noise = process.estimate(streams.values, streams.weights, tolerance=tolerance)
+        return from_streams(noise, self.readout, **binning)
 
     def without_light(self, residual, used):
         """

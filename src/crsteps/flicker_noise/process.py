@@ -83,29 +83,40 @@ class FlickerProcess:
 
         Parameters
         ----------
-        values : ndarray of float32, shape (n_outputs, n_bins)
-            Samples; not used where the weight is zero.
-        weights : ndarray of float32, shape (n_outputs, n_bins)
+        values : ndarray of float32, shape (n_outputs, n_bins) or (n, n_outputs, n_bins)
+            Samples; not used where the weight is zero. Several at once, which are independent of
+            each other, are faster where they are short.
+        weights : ndarray of float32, shape of the values
             Reciprocal variances of the white noise of the samples.
         tolerance : float, optional
             Residual at which the iteration ends, relative to its start.
 
         Returns
         -------
-        ndarray of float32, shape (n_outputs, n_bins)
+        ndarray of float32, shape of the values
             Posterior mean of the noise.
         """
         weights = np.asarray(weights, dtype=np.float32)
         totals = np.where(weights > 0, values * weights, np.float32(0))
-        return self._to_time(self._solve(totals, weights, tolerance))[:, : self.n_bins]
+        shape = (-1, *totals.shape[-2:])
+        solution = self._solve(totals.reshape(shape), weights.reshape(shape), tolerance)
+        return self._to_time(solution)[..., : self.n_bins].reshape(totals.shape)
 
     def _solve(self, totals, weights, tolerance):
         """Solution of the equations; what is slow and hidden is found in longer bins."""
         weight, data = (self._extended(array) for array in (weights, totals))
-        mean_weight = weights.mean()
-        scales = _scales(1 / (1 + mean_weight * self.across), 1 / (1 + mean_weight * self.along))
+        mean_weight = weights.mean(axis=(1, 2))[:, None]
+        scales = self._scales(*(1 / (1 + mean_weight * p) for p in (self.across, self.along)))
+
+        def apply(q):
+            samples = self._to_time(q)
+            samples *= weight
+            image = self._to_frequency(samples)
+            image += q
+            return image
+
         return _conjugate_gradients(
-            lambda q: q + self._to_frequency(weight * self._to_time(q)),
+            apply,
             self._to_frequency(data),
             lambda r: self._mix(r, *scales),
             tolerance,
@@ -125,32 +136,39 @@ class FlickerProcess:
             self.along[: half + 1] / _FACTOR,
             self.across[: half + 1] / _FACTOR,
         )
-        margin = [(0, 0), (0, n_bins * _FACTOR - self.n_bins)]
+        margin = [(0, 0), (0, 0), (0, n_bins * _FACTOR - self.n_bins)]
         sums = [
-            np.pad(array, margin).reshape(len(array), n_bins, _FACTOR).sum(axis=-1)
+            np.pad(array, margin).reshape(*array.shape[:-1], n_bins, _FACTOR).sum(axis=-1)
             for array in (totals, weights)
         ]
-        slow = longer._solve(*sums, tolerance / 10)[:, :half]
-        start = np.zeros((len(totals), self.size // 2 + 1), dtype=slow.dtype)
+        slow = longer._solve(*sums, tolerance / 10)[..., :half]
+        start = np.zeros((*totals.shape[:-1], self.size // 2 + 1), dtype=slow.dtype)
         # White noise of fewer samples, and the middle of the longer bins, half a bin further on.
         shift = np.exp(-2j * np.pi * np.arange(half) * (_FACTOR - 1) / 2 / self.size)
-        start[:, :half] = slow * (np.sqrt(_FACTOR) * shift).astype(slow.dtype)
+        start[..., :half] = slow * (np.sqrt(_FACTOR) * shift).astype(slow.dtype)
         return start
 
     def _extended(self, array):
-        extended = np.zeros((len(array), self.size), dtype=np.float32)
-        extended[:, : self.n_bins] = array
+        extended = np.zeros((*array.shape[:-1], self.size), dtype=np.float32)
+        extended[..., : self.n_bins] = array
         return extended
 
     def _to_time(self, q):
-        return scipy.fft.irfft(self._mix(q, *self._roots), self.size, axis=1)
+        return scipy.fft.irfft(self._mix(q, *self._roots), self.size, overwrite_x=True)
 
     def _to_frequency(self, n):
-        return self._mix(scipy.fft.rfft(n, axis=1), *self._roots)
+        transforms = scipy.fft.rfft(n)
+        return self._mix(transforms, *self._roots, out=transforms)
 
     @cached_property
     def _roots(self):
-        return _scales(np.sqrt(self.across), np.sqrt(self.along))
+        return self._scales(np.sqrt(self.across), np.sqrt(self.along))
+
+    def _scales(self, across, along):
+        """Scales of real and imaginary parts: across, and what those along have more."""
+        if len(self.direction) == 1:  # nothing is across
+            return (_of_parts(along),)
+        return _of_parts(across), _of_parts(along - across)
 
     def sample(self, rng):
         """
@@ -166,7 +184,7 @@ class FlickerProcess:
         ndarray of float32, shape (n_outputs, n_bins)
         """
         white = rng.standard_normal((len(self.direction), self.size), dtype=np.float32)
-        noise = self._to_time(scipy.fft.rfft(white, axis=1))
+        noise = self._to_time(scipy.fft.rfft(white))
         return noise[:, : self.n_bins]
 
     def sample_error(self, weights, rng, *, tolerance=1e-3):
@@ -194,19 +212,20 @@ class FlickerProcess:
         values = noise + white / np.sqrt(np.where(used, weights, 1))
         return self.estimate(values, weights, tolerance=tolerance) - noise
 
-    def _mix(self, transforms, across, excess):
+    def _mix(self, transforms, scale, excess=None, *, out=None):
         """Multiply what is across and what is along the common direction, by `_scales`."""
         parts = transforms.view(np.float32)
-        common = (self.direction.T @ parts)[0] * excess
-        mixed = parts * across
-        for row, gain in zip(mixed, self.direction, strict=True):
-            row += gain * common
+        common = None if excess is None else (self.direction.T @ parts) * excess
+        mixed = np.multiply(parts, scale, out=None if out is None else parts)
+        if common is not None:
+            for output, gain in enumerate(self.direction[:, 0]):
+                mixed[..., output, :] += gain * common[..., 0, :]
         return mixed.view(transforms.dtype)
 
 
-def _scales(across, along):
-    """Scales across, and what those along have more, of real and imaginary parts."""
-    return np.repeat(across, 2), np.repeat(along - across, 2)
+def _of_parts(values):
+    """Values for real and imaginary parts of all outputs."""
+    return np.repeat(values.astype(np.float32, copy=False), 2, axis=-1)[..., None, :]
 
 
 def _power(autocovariance):
@@ -215,29 +234,44 @@ def _power(autocovariance):
 
 
 def _conjugate_gradients(apply, right, precondition, tolerance, start=None):
-    """Preconditioned conjugate gradients on half-complex transforms."""
+    """
+    Preconditioned conjugate gradients on half-complex transforms.
+
+    The first axis counts equations that are solved side by side, each to its own end.
+    """
     target = tolerance**2 * _inner(right, precondition(right))
     solution = np.zeros_like(right) if start is None else start
     residual = right if start is None else right - apply(start)
     conditioned = precondition(residual)
     direction, product = conditioned, _inner(residual, conditioned)
     for _ in range(_MOST_ITERATIONS):
-        if product <= target or product == 0:
+        open_ = product > target
+        if not open_.any():
             break
         image = apply(direction)
-        step = np.float32(product / _inner(direction, image))
+        step = _ratio(product, _inner(direction, image), open_)
         solution += step * direction
         image *= step
         residual -= image
         conditioned = precondition(residual)
-        previous, product = product, _inner(residual, conditioned)
-        direction *= np.float32(product / previous)
+        previous, product = product, np.where(open_, _inner(residual, conditioned), product)
+        direction *= _ratio(product, previous, open_)
         direction += conditioned
     return solution
 
 
+def _ratio(a, b, chosen):
+    """Factors for whole streams; 0 where not chosen."""
+    ratio = np.divide(a, b, out=np.zeros_like(a), where=chosen)
+    return ratio.astype(np.float32)[:, None, None]
+
+
 def _inner(a, b):
-    """Inner product of real streams of even length from their half-complex transforms."""
+    """Inner products of real streams of even length from their half-complex transforms."""
+    return np.array([_inner_of_one(*pair) for pair in zip(a, b, strict=True)])
+
+
+def _inner_of_one(a, b):
     # Constant and Nyquist frequency are there once, all others stand for two.
     ends = np.vdot(a[:, 0], b[:, 0]).real + np.vdot(a[:, -1], b[:, -1]).real
     return float(2 * np.vdot(a, b).real - ends)

@@ -23,6 +23,8 @@ _NEAR, _FAR = 4, (40, 120)
 _SIGNIFICANT = 30.0
 # A bin counts in the covariances if it has at least this part of the median weight.
 _LEAST_WEIGHT = 0.3
+# Covariances that are transformed at once.
+_AT_ONCE = 4
 # Bins from which the limits of clipping are measured.
 _CLIPPING_SAMPLE = 50_000
 
@@ -151,8 +153,11 @@ def measure_spectrum(streams, *, common=True):
     products = np.zeros((n_outputs, n_outputs, lags.size))
     counts = np.zeros_like(products)
     for sums, power in zip((products, counts), powers, strict=True):
-        for row, pair in zip(power, pairs, strict=True):
-            sums[pair] = scipy.fft.irfft(row, size)[lags]
+        # A few at once are faster, all of them take much memory.
+        for start in range(0, len(pairs), _AT_ONCE):
+            few = slice(start, start + _AT_ONCE)
+            for pair, sum_ in zip(pairs[few], scipy.fft.irfft(power[few], size), strict=True):
+                sums[pair] = sum_[lags]
     return _fit(products, np.maximum(counts, 1), lags, squares / max(number, 1), common)
 
 
