@@ -109,7 +109,7 @@ def columns_in_time(readout):
 
 
 @pytest.mark.parametrize("readout", ODD.values(), ids=ODD)
-@pytest.mark.parametrize("bin_ticks", [4, 8])
+@pytest.mark.parametrize("bin_ticks", [1, 4, 8])
 @pytest.mark.parametrize("alternating", [False, True])
 def test_bins_hold_the_pixels_read_in_them(readout, bin_ticks, alternating):
     """Pixel by pixel, whatever is read when; NaN under the mask."""
@@ -133,7 +133,7 @@ def test_bins_hold_the_pixels_read_in_them(readout, bin_ticks, alternating):
 
 
 @pytest.mark.parametrize("readout", ODD.values(), ids=ODD)
-@pytest.mark.parametrize("bin_ticks", [4, 8])
+@pytest.mark.parametrize("bin_ticks", [1, 4, 8])
 @pytest.mark.parametrize("alternating", [False, True])
 def test_pixels_are_interpolated_in_their_row(readout, bin_ticks, alternating):
     _, n_bins = row_bins(readout, bin_ticks)
