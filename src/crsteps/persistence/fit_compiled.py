@@ -86,7 +86,9 @@ class CompiledFit:
         estimate : Estimate
             Parameters of their pixels.
         """
-        return self._run(signals, np.zeros((11, signals.y.shape[1]), np.float32), searched=True)
+        return self._run(
+            signals, np.zeros((11, signals.y.shape[1]), np.float32), task=self._loops.SEARCH
+        )
 
     def step(self, signals, amplitude, dark, gamma):
         """
@@ -106,9 +108,32 @@ class CompiledFit:
         """
         out = np.empty((11, signals.y.shape[1]), np.float32)
         out[:3] = amplitude, dark, gamma
-        return self._run(signals, out, searched=False)
+        return self._run(signals, out, task=self._loops.STEP)
 
-    def _run(self, signals, out, *, searched):
+    def worst_dark(self, signals, estimate):
+        """
+        Do what `fit_kernel.worst_dark` does.
+
+        Parameters
+        ----------
+        signals : Signals
+            The signals.
+        estimate : Estimate
+            The fit to all usable darks.
+
+        Returns
+        -------
+        dark : ndarray of int
+            Dark of each pixel that is brightest against the fit to the others.
+        residual : ndarray of float32
+            Its residual in units of its standard deviation.
+        """
+        fitted = (estimate.amplitude, estimate.dark, estimate.gamma, estimate.chi2)
+        out = np.array([*fitted, estimate.decrement, *estimate.covariance], np.float32)
+        self._run(signals, out, task=self._loops.WORST)
+        return out[0].astype(np.intp), out[1]
+
+    def _run(self, signals, out, *, task):
         given = np.zeros((3, out.shape[1]), np.float32)
         if signals.expected_gamma is not None:
             given[:2] = signals.expected_gamma, signals.gamma_precision
@@ -124,7 +149,7 @@ class CompiledFit:
             self._firsts,
             self._nodes,
             self._limits,
-            searched,
+            task,
             out,
         )
         return Estimate(out[0], out[1], out[2], out[5:], out[3], out[4])

@@ -16,7 +16,7 @@ import numpy as np
 from crsteps.persistence.fit_series import Estimate
 from crsteps.persistence.slope_expansion import product_in_pieces
 
-__all__ = ["CONVERGED", "leave_one_out", "refine", "search"]
+__all__ = ["CONVERGED", "refine", "search", "worst_dark"]
 
 # The slope of a pixel without persistence is unknown; a step must still be finite. This is the
 # weight of "as it was", for a standard deviation of 10.
@@ -109,9 +109,9 @@ def in_cache(pixels):
     return np.array_split(pixels, max(round(pixels.size / _IN_CACHE), 1))
 
 
-def leave_one_out(series, signals, estimate):
+def worst_dark(series, signals, estimate):
     """
-    Residual of each dark from the fit to the others, in units of its standard deviation.
+    Find the dark of each pixel that is brightest against the fit to the others.
 
     Parameters
     ----------
@@ -122,13 +122,24 @@ def leave_one_out(series, signals, estimate):
 
     Returns
     -------
-    residuals : ndarray
-        Residuals to first order in the parameters, float32, (n_darks, n); 0 where unusable.
+    dark : ndarray of int
+        The dark, (n,).
+    residual : ndarray of float32
+        Its residual in units of its standard deviation, to first order in the parameters, (n,).
     """
+    if series.compiled is not None:
+        return series.compiled.worst_dark(signals, estimate)
     parts = in_cache(np.arange(signals.y.shape[1]))
     if len(parts) > 1:
-        some = [leave_one_out(series, signals.at(part), estimate.at(part)) for part in parts]
-        return np.concatenate(some, axis=1)
+        some = [worst_dark(series, signals.at(part), estimate.at(part)) for part in parts]
+        return tuple(map(np.concatenate, zip(*some, strict=True)))
+    residuals = _leave_one_out(series, signals, estimate)
+    worst = residuals.argmax(axis=0)
+    return worst, residuals[worst, np.arange(worst.size)]
+
+
+def _leave_one_out(series, signals, estimate):
+    """Residual of each dark from the fit to the others; 0 where unusable."""
     g, dg = _unit_signals(series, estimate.gamma)
     dg *= estimate.amplitude.astype(np.float32)
     t = series.exposure[:, np.newaxis]

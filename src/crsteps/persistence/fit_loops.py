@@ -19,7 +19,7 @@ try:
 except ImportError:
     numba = None
 
-__all__ = ["COMPILED", "LANES", "NODES", "TERMS", "fit_loop"]
+__all__ = ["COMPILED", "LANES", "NODES", "SEARCH", "STEP", "TERMS", "WORST", "fit_loop"]
 
 COMPILED = numba is not None
 """Whether the loops are compiled; as Python they would take forever."""
@@ -29,6 +29,9 @@ TERMS = 14
 """Most terms of the polynomials of the slope."""
 NODES = 12
 """Slopes of the grid."""
+
+SEARCH, STEP, WORST = range(3)
+"""What `fit_loop` can do."""
 
 # Rows of the workspace.
 _A, _D, _G, _CHI2, _DECREMENT = range(5)
@@ -42,7 +45,7 @@ _ROWS = 35 + 3 * NODES
 _F = np.float32
 _ZERO, _ONE, _TWO, _HALF = _F(0), _F(1), _F(2), _F(0.5)
 _TINY, _EXACT, _HUGE = _F(1e-30), _F(1e7), _F(1e30)
-_RIDGE, _LONGEST = _F(0.01), _F(0.5)
+_RIDGE, _LONGEST, _LEAST_FREE = _F(0.01), _F(0.5), _F(1e-3)
 
 
 def _compiled(function=None, *, cache=False):
@@ -106,6 +109,41 @@ def _sums(w, z, y0, v0, n, shape, exposure, photon, scale, middle):
             w[_RD * LANES + j] += weight * residual * t
             w[_RG * LANES + j] += weight * residual * dg
             w[_RR * LANES + j] += weight * residual * residual
+
+
+@_compiled
+def _worst(w, z, y0, v0, n, shape, exposure, photon, scale, middle):
+    """Brightest dark against the fit to the others; see `fit_kernel.worst_dark`."""
+    for j in range(LANES):
+        w[_X * LANES + j] = (w[_G * LANES + j] - middle) * scale
+        w[_BEST * LANES + j] = _ZERO
+        w[_TT * LANES + j] = -_HUGE
+    for i in range(n):
+        t, c, signal, variance = exposure[i], shape[i], z[y0 + i], z[v0 + i]
+        for j in range(LANES):
+            x, a = w[_X * LANES + j], w[_A * LANES + j]
+            g = c[TERMS - 1]
+            dg = _ZERO
+            for k in range(TERMS - 1):
+                dg = dg * x + g
+                g = g * x + c[TERMS - 2 - k]
+            dg *= scale * a
+            model = a * g + t * w[_D * LANES + j]
+            light = model if model > _ZERO else _ZERO
+            weight = _ONE / (photon * light + variance[j])
+            with_a = w[_CAD * LANES + j] * t + w[_CAG * LANES + j] * dg
+            with_d = w[_CDD * LANES + j] * t + _TWO * w[_CDG * LANES + j] * dg
+            leverage = g * (w[_CAA * LANES + j] * g + _TWO * with_a) + t * with_d
+            leverage += w[_CGG * LANES + j] * dg * dg
+            free = _ONE - weight * leverage
+            free = free if free > _LEAST_FREE else _LEAST_FREE
+            residual = np.sqrt(weight / free) * (signal[j] - model)
+            worst = residual > w[_TT * LANES + j]
+            w[_BEST * LANES + j] = _F(i) if worst else w[_BEST * LANES + j]
+            w[_TT * LANES + j] = residual if worst else w[_TT * LANES + j]
+    for j in range(LANES):
+        w[_A * LANES + j] = w[_BEST * LANES + j]
+        w[_D * LANES + j] = w[_TT * LANES + j]
 
 
 @_compiled
@@ -268,7 +306,8 @@ def _load(w, z, first, y, variance, usable, given, out):
     for j in range(LANES):
         pixel = min(first + j, last)
         for row in range(3):
-            w[(_EXPECTED + row) * LANES + j] = given[row, pixel if given.shape[1] > 1 else 0]
+            w[(_EXPECTED + row) * LANES + j] = given[row, pixel]
+        for row in range(11):
             w[row * LANES + j] = out[row, pixel]
 
 
@@ -283,19 +322,19 @@ def _store(w, first, out):
 
 
 @_compiled(cache=True)
-def fit_loop(y, variance, usable, given, fine, coarse, firsts, nodes, limits, searched, out):
+def fit_loop(y, variance, usable, given, fine, coarse, firsts, nodes, limits, task, out):
     """
-    Search on the grid and take a step, if that is wanted, and take a step; for all pixels.
+    Search, take a step, or find the worst dark, of all pixels.
 
-    See `fit_kernel.search` and, for a step alone, from the parameters in the first rows of ``out``,
-    `fit_kernel.refine`.
+    See `fit_kernel.search`; `fit_kernel.refine` takes steps from the parameters in the first rows
+    of ``out``; `fit_kernel.worst_dark`, of the fit in ``out``, goes into its first two rows.
 
     Parameters
     ----------
     y, variance, usable : ndarray
         As in `Signals`; no row of ``usable`` if all are.
     given : ndarray
-        Expected slope, its precision and that of the dark level, (3, n) or (3, 1).
+        Expected slope, its precision and that of the dark level, (3, n).
     fine, coarse : tuple of ndarray
         Of the darks, and of runs of them: coefficients of the polynomials, (n_darks, TERMS),
         signals at the nodes, (n_darks, NODES), and exposures.
@@ -305,8 +344,8 @@ def fit_loop(y, variance, usable, given, fine, coarse, firsts, nodes, limits, se
         Slopes of the grid.
     limits : tuple of float
         Smallest and largest slope, and variance per e-.
-    searched : bool
-        Whether to search.
+    task : int
+        SEARCH, STEP or WORST.
     out : ndarray
         Amplitude, dark level, slope, chi2, decrement and six covariances, (11, n).
     """
@@ -319,12 +358,16 @@ def fit_loop(y, variance, usable, given, fine, coarse, firsts, nodes, limits, se
         _load(w, z, first, y, variance, usable, given, out)
         y0, v0, n_now = 0, n, n
         shape, signals, exposure = fine
-        if searched and whole:
+        if task == WORST:
+            _worst(w, z, 0, n, n, fine[0], fine[2], photon, scale, middle)
+            _store(w, first, out)
+            continue
+        if task == SEARCH and whole:
             _run_sums(z, n, firsts)
             y0, v0, n_now = 2 * n, 2 * n + n_runs, n_runs
             shape, signals, exposure = coarse
-        for turn in range(2 if searched else 1):
-            if searched and turn == 0:
+        for turn in range(2 if task == SEARCH else 1):
+            if task == SEARCH and turn == 0:
                 _grid_sums(w, z, y0, v0, n_now, signals, exposure)
                 _grid_best(w, nodes)
                 _grid_peak(w, half, middle)

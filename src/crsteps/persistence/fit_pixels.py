@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import chi2 as chi2_distribution
 
-from crsteps.persistence.fit_kernel import CONVERGED, in_cache, leave_one_out, refine, search
+from crsteps.persistence.fit_kernel import CONVERGED, in_cache, refine, search, worst_dark
 from crsteps.persistence.fit_series import Estimate, Signals
 
 __all__ = ["DarkData", "PixelFits", "fit_pixels"]
@@ -75,8 +75,12 @@ class DarkData:
             pixels = values is not None and np.ndim(values) and np.shape(values)[-1] > 1
             return values[..., where] if pixels else values
 
+        if isinstance(where, slice):
+            signals = np.ascontiguousarray(self.signals[:, where])
+        else:
+            signals = np.asarray(self.signals).take(where, axis=1)
         return DarkData(
-            np.ascontiguousarray(self.signals[:, where]),
+            signals,
             of(self.flagged),
             of(self.variance),
             of(self.master),
@@ -228,9 +232,8 @@ def _leave_out_hits(series, signals, estimate, limits, *, fewest, threshold, max
         if turn == max_hits or not suspect.size:
             break
         mine, new = mine.at(suspect), new.at(suspect)
-        residuals = leave_one_out(series, mine, new)
-        worst = residuals.argmax(axis=0)
-        hit = np.flatnonzero(residuals[worst, np.arange(worst.size)] > threshold)
+        worst, residual = worst_dark(series, mine, new)
+        hit = np.flatnonzero(residual > threshold)
         todo, worst = todo[suspect[hit]], worst[hit]
         hits[worst, todo] = True
         mine, new = mine.at(hit), _empty(hit.size)
