@@ -185,7 +185,7 @@ def clean_time_series(
     white = float(np.median(variance[quiet]))
     known = {"spectrum": shown, "white": white, "sky_box": options.sky_box}
     mean, share, mean_error = _noise_of_mean(fit, template, usable, background_mask, known)
-    noise, scales = _fit_integrations(series, fit, template, usable, scales, mean)
+    noise, scales = _fit_integrations(series, fit, template, usable, light, scales, mean)
     error_variance, scale_errors = fit.errors(usable)
     return TimeSeriesResult(
         noise=noise,
@@ -314,15 +314,19 @@ def _noise_of_mean(fit, template, usable, background_mask, known):
     return noise, share, fit.error_of_noise(usable & away)
 
 
-def _fit_integrations(series, fit, template, usable, scales, mean):
-    """Noise of all integrations and scales of their wavelengths."""
+def _fit_integrations(series, fit, template, usable, light, scales, mean):
+    """
+    Noise of all integrations and scales of their wavelengths.
+
+    The common scale is that of all the light, wings that are too faint to be fitted among it.
+    """
     noise = np.empty(series.shape, np.float32)
     limit = _CLIP * np.sqrt(1 / fit.weight + fit.noise_variance) + _CLIP_LIGHT * np.abs(fit.light)
     by_wavelength = []
     for i, scale in enumerate(scales):
         values, used = series.get(i)
         used &= usable
-        residual = _residual(values, used, template, fit.light, scale)
+        residual = _residual(values, used, template, light, scale)
         used &= np.abs(residual) < limit
         noise[i], departure = fit.fit(residual, used)
         noise[i] += mean
