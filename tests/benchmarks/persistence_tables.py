@@ -10,6 +10,8 @@ INTEGRAL_TARGET, GROUP_TARGET = 1e-6, 1e-5
 PULL_RANGE, BIAS_TARGET, SPEED_TARGET, FIT_MEMORY_TARGET = (0.95, 1.05), 0.1, 5000, 3072
 REDUCTION_TARGET, PULL_TARGET = 0.9, 1.2
 COPY_TARGET = 10
+# The fits that are timed: the first one of a process loads compiled code.
+OURS = ("crsteps", "crsteps, next detector")
 # How much less F1 than on darks without persistence is still the same figure.
 SAME_F1 = 0.002
 
@@ -81,9 +83,10 @@ def fit_target_table(seeds, full):
             )
     if full:
         for peer in ("curve_fit, bounded", "curve_fit, free"):
-            ratio = full[peer] / full["crsteps"]
-            met = yes(ratio >= SPEED_TARGET)
-            yield f"| {peer} / crsteps, CPU s per pixel | {ratio:.0f} | {SPEED_TARGET} | {met}"
+            for ours in OURS:
+                ratio = full[peer] / full[ours]
+                met = yes(ratio >= SPEED_TARGET)
+                yield f"| CPU s per pixel, {peer} / {ours} | {ratio:.0f} | {SPEED_TARGET} | {met}"
         peak = full["peak_mib"]
         yield f"| peak MiB | {peak:.0f} | {FIT_MEMORY_TARGET} | {yes(peak <= FIT_MEMORY_TARGET)}"
 
@@ -92,7 +95,7 @@ def fit_cost_table(full):
     """Costs of the full-size fit and agreement with curve_fit."""
     yield "| figure | value"
     yield "| --- " * 2
-    for name in ("crsteps", "curve_fit, bounded", "curve_fit, free"):
+    for name in (*OURS, "curve_fit, bounded", "curve_fit, free"):
         yield f"| {name}, CPU us per pixel | {1e6 * full[name]:.2f}"
     yield f"| crsteps, CPU s per detector | {full['crsteps'] * full['pixels']:.1f}"
     for name, value in full.items():

@@ -169,11 +169,16 @@ def test_targets_of_the_fits_are_met_or_not(tables):
         parts = {"bias": bias, "median": 0.0, "error": 2.0, "pull": 1.0}
         return {"pixels": 10} | pulls | {"persistence": parts, "signal": parts}
 
-    full = {"crsteps": 1e-6, "curve_fit, bounded": 6e-3, "curve_fit, free": 1e-3}
+    full = {
+        "crsteps": 1e-6,
+        "crsteps, next detector": 1e-6,
+        "curve_fit, bounded": 6e-3,
+        "curve_fit, free": 1e-3,
+    }
     full |= {"peak_mib": 4000.0, "pixels": 10, "compared": 5, "difference, median": 0.01}
     good = {"A > 0.1": group(1.04, -0.1), "A 0.1 to 0.3": group(1.2, -0.19)}
     rows = cells(tables.fit_target_table([good], full))
-    assert [row[-1] for row in rows] == ["yes"] * 8 + ["NO", "NO"]
+    assert [row[-1] for row in rows] == ["yes"] * 9 + ["NO"] * 3
     bad = {"A > 0.1": group(1.06, 0.3), "A 0.1 to 0.3": group(1.0, 0.21)}
     rows = cells(tables.fit_target_table([bad], None))
     assert [row[-1] for row in rows] == ["NO"] * 7
