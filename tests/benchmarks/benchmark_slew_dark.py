@@ -25,6 +25,7 @@ import numpy as np
 from slew_dark_cases import (
     CASES,
     METHODS,
+    NETWORKS,
     VARIANTS,
     Results,
     as_counts,
@@ -50,6 +51,7 @@ from slew_dark_tables import (
 
 from crsteps.simulation.slew_darks import simulate_slew_dark
 
+ALL_METHODS = METHODS | NETWORKS
 SEEDS = (101, 102, 103, 104, 105)
 EXPOSURE_SEED = 106
 PARTS = ("scores", "variants", "identity", "commands", "clusters")
@@ -105,7 +107,7 @@ class Bench:
         """Counts of every seed by case and method."""
         found = {}
         for case in cases:
-            names = sorted(methods, key=lambda name: METHODS[name].simulated_quality)
+            names = sorted(methods, key=lambda name: ALL_METHODS[name].simulated_quality)
             for seed in seeds:
                 for name in names:
                     self._once(
@@ -118,7 +120,7 @@ class Bench:
         return found
 
     def _score(self, case, seed, name):
-        method = METHODS[name]
+        method = ALL_METHODS[name]
         dark = self.dark(case, seed, method.simulated_quality)
         return asdict(score(find_with(method, dark), dark))
 
@@ -198,7 +200,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=ALL_METHODS, default=list(METHODS))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--size", type=int, default=2048, help="pixels along an axis")
     parser.add_argument("--detectors", type=int, default=16, help="in the file of the commands")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from crsteps.cosmic_rays.conn import ConnOptions
 from crsteps.detector.macc import SPECTROSCOPIC
 from crsteps.detector.nisp import ELECTRONS_PER_ADU
 from crsteps.simulation.slew_dark_scene import PersistenceOptions
@@ -52,6 +53,7 @@ class Method:
     quality: str | None = "chi2"
     offset: float | None = None
     threshold: str | None = None
+    network: object | None = None
 
     @property
     def simulated_quality(self):
@@ -70,6 +72,12 @@ METHODS = {
     "astroscrappy+quality, one bit": Method("astroscrappy+quality", quality="bit"),
     "quality factor > 49": Method(threshold="quality"),
     "5 sigma, true noise and dark": Method(threshold="significance"),
+}
+# They need the extras deepcr and conn.
+NETWORKS = {
+    "deepcr": Method("deepcr", quality=None),
+    "conn": Method("conn", quality=None),
+    "conn, NRES": Method("conn", quality=None, network=ConnOptions(model="NRES")),
 }
 
 
@@ -160,7 +168,9 @@ def detect(method: Method, dark: SlewDark):
         quality_kind=method.quality,
         electrons_per_adu=ELECTRONS_PER_ADU,
         offset=method.offset,
-        options=DetectionOptions(detector=method.detector, readout=dark.options.readout),
+        options=DetectionOptions(
+            detector=method.detector, readout=dark.options.readout, network=method.network
+        ),
     )
 
 
