@@ -149,7 +149,11 @@ def transit_figures(ramps, cleaned):
     figures : dict
         In ppm: ``depth``: rms over the wavelengths of the error of the depth, ``depth_floor``: that
         without flicker noise, ``depth_sigma``: rms of its standard error, ``depth_mean``: mean
-        error. Without unit ``depth_worst``: largest error in standard errors.
+        error, ``depth_added``: what the depth has more than without flicker noise, mean over the
+        wavelengths, ``depth_added_error``: its standard error from the scatter of the difference
+        of both spectra. Without unit ``depth_worst`` and ``depth_worst_floor``: largest error in
+        standard errors, with flicker noise and without; ``depth_pull`` and ``depth_pull_floor``:
+        rms of these.
     """
     free = ramps.data - ramps.flicker
     slopes = {
@@ -160,18 +164,35 @@ def transit_figures(ramps, cleaned):
     depths = {name: transit_depths(ramps, images) for name, images in slopes.items()}
     truth = depths["truth"][0]
     errors = {name: depth - truth for name, (depth, _) in depths.items()}
+    pulls = {name: errors[name] / depths[name][1] for name in ("cleaned", "free")}
     sigma = depths["cleaned"][1]
+    light = spectra_of(ramps, slopes["free"])
+    added, added_error = fitted_depths(
+        ramps, np.sum(spectra_of(ramps, slopes["cleaned"]) - light, axis=1, keepdims=True)
+    )
+    level = fitted_depths(ramps, light.sum(axis=1, keepdims=True))[0][0]
     return {
         "depth": float(np.sqrt(np.mean(errors["cleaned"] ** 2))),
         "depth_floor": float(np.sqrt(np.mean(errors["free"] ** 2))),
         "depth_sigma": float(np.sqrt(np.mean(sigma**2))),
         "depth_mean": float(errors["cleaned"].mean()),
-        "depth_worst": float(np.abs(errors["cleaned"] / sigma).max()),
+        "depth_worst": float(np.abs(pulls["cleaned"]).max()),
+        "depth_worst_floor": float(np.abs(pulls["free"]).max()),
+        "depth_pull": float(np.sqrt(np.mean(pulls["cleaned"] ** 2))),
+        "depth_pull_floor": float(np.sqrt(np.mean(pulls["free"] ** 2))),
+        "depth_added": float(1e6 * added[1, 0] / level[0]),
+        "depth_added_error": float(1e6 * added_error[0] / level[0]),
     }
 
 
 def transit_depths(ramps, slopes):
     """Depths in ppm and their standard errors, float64, both (WAVELENGTHS,)."""
+    fitted, sigma = fitted_depths(ramps, spectra_of(ramps, slopes))
+    return 1e6 * fitted[1] / fitted[0], 1e6 * sigma / fitted[0]
+
+
+def spectra_of(ramps, slopes):
+    """Light above the sky of every integration, float64, (n_integrations, WAVELENGTHS)."""
     light = ramps.scene.sources
     across = 0 if ramps.scene.light_curve.shape[1] == 1 else 1
     extracted = light > EXTRACTED * light.max(axis=across, keepdims=True)
@@ -180,10 +201,14 @@ def transit_depths(ramps, slopes):
         np.where(extracted, slope - ramps.scene.diffuse, 0).sum(axis=across, dtype=np.float64)
         for slope in slopes
     ]
-    spectra = np.reshape(spectra, (len(slopes), WAVELENGTHS, -1)).sum(axis=2)
-    covered = (1 - ramps.scene.light_curve.reshape(len(slopes), -1)).mean(axis=1)
-    design = np.column_stack([np.ones(len(slopes)), -covered / covered.max()])
+    return np.reshape(spectra, (len(slopes), WAVELENGTHS, -1)).sum(axis=2)
+
+
+def fitted_depths(ramps, spectra):
+    """Light out of transit and what is missing in it, (2, n), and standard errors of that, (n,)."""
+    n = len(spectra)
+    covered = (1 - ramps.scene.light_curve.reshape(n, -1)).mean(axis=1)
+    design = np.column_stack([np.ones(n), -covered / covered.max()])
     fitted, *_ = np.linalg.lstsq(design, spectra, rcond=None)
-    variance = np.sum((spectra - design @ fitted) ** 2, axis=0) / (len(slopes) - 2)
-    sigma = np.sqrt(variance * np.linalg.inv(design.T @ design)[1, 1])
-    return 1e6 * fitted[1] / fitted[0], 1e6 * sigma / fitted[0]
+    variance = np.sum((spectra - design @ fitted) ** 2, axis=0) / (n - 2)
+    return fitted, np.sqrt(variance * np.linalg.inv(design.T @ design)[1, 1])

@@ -91,14 +91,25 @@ def transit_table(results):
     floor = mean_figures(results["none"])["depth_floor"]
     yield f"Depth of the transit at 16 wavelengths: rms error without flicker noise {floor:.0f} ppm"
     yield ""
-    yield "| method | rms error ppm | its standard error ppm | mean error ppm | worst / s.e. "
-    yield "| --- " * 5
+    floors = [o.figures for o in results["none"]]
+    worst = max(f["depth_worst_floor"] for f in floors)
+    pull = np.sqrt(np.mean([f["depth_pull_floor"] ** 2 for f in floors]))
+    yield f"Error / s.e. of the depths without flicker noise: rms {pull:.2f}, worst {worst:.1f}"
+    yield ""
+    yield (
+        "| method | rms error ppm | its standard error ppm | mean error ppm "
+        "| error / s.e., rms | worst | added by flicker noise and cleaning, mean "
+    )
+    yield "| --- " * 7
     for method, outcomes in results.items():
         f = mean_figures(outcomes)
         worst = max(o.figures["depth_worst"] for o in outcomes)
+        pull = np.sqrt(np.mean([o.figures["depth_pull"] ** 2 for o in outcomes]))
+        errors = [o.figures["depth_added_error"] ** 2 for o in outcomes]
         yield (
             f"| {method} | {f['depth']:.0f} | {f['depth_sigma']:.0f} | {f['depth_mean']:+.0f} "
-            f"| {worst:.1f} "
+            f"| {pull:.2f} | {worst:.1f} "
+            f"| {f['depth_added']:+.0f} ± {np.sqrt(np.sum(errors)) / len(errors):.0f} "
         )
 
 

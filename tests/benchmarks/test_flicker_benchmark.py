@@ -121,6 +121,11 @@ def test_depth_of_a_transit(judge, series):
     figures = judge(series, clean - steps(series) * light.astype(np.float32))
     assert figures["depth_mean"] - known["depth_mean"] == pytest.approx(500, rel=0.03)
     assert figures["depth_floor"] == known["depth_floor"]
+    # As a part of all the light, which has more weight at bright wavelengths.
+    assert figures["depth_added"] == pytest.approx(500, rel=0.03)
+    assert figures["depth_added_error"] < 5
+    assert known["depth_added"] == pytest.approx(0, abs=1e-9)
+    assert figures["depth_worst_floor"] == known["depth_worst"]
 
 
 def test_depths_without_noise_are_the_truth(series, modules):
