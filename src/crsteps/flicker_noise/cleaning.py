@@ -11,11 +11,12 @@ from crsteps.flicker_noise.sky_fit import SkyFit
 from crsteps.flicker_noise.slope import line_weights
 from crsteps.flicker_noise.spectrum import FlickerSpectrum, measure_spectrum
 from crsteps.flicker_noise.streams import (
-    Streams,
+    BIN_TICKS,
     bin_ratio,
     coarser,
-    column_signs,
+    from_paired_streams,
     from_streams,
+    to_paired_streams,
     to_streams,
 )
 
@@ -23,9 +24,10 @@ from crsteps.flicker_noise.streams import (
 LEAST_BACKGROUND = 0.01
 # Pixels from which the noise of a pixel is measured.
 _NOISE_SAMPLE = 200_000
-# Ticks in the bins in which the spectrum is measured, in which gaps are filled before every tick is
-# estimated, and in which alternating columns are, whose noise has power at low frequencies only.
-_SPECTRUM_TICKS, _GAP_TICKS, _ALTERNATING_TICKS = 2, 4, 16
+# Ticks in a bin of the estimate, which shorter ones would improve by a per cent, and of that of
+# alternating columns, which has little power and only at low frequencies.
+_ESTIMATE_TICKS, _ALTERNATING_TICKS = 2, 16
+_FACTOR = BIN_TICKS // _ESTIMATE_TICKS
 # Ticks in a bin of the draw of the error, and side in pixels of the area it is averaged over: the
 # variance is then good to a few per cent.
 _ERROR_TICKS, _ERROR_SCALE = 4, 97
@@ -67,9 +69,9 @@ class FlickerEstimate:
     sky : ndarray of float32, shape (ny, nx)
         Smooth sky common to the images; it is no part of the noise.
     spectrum : FlickerSpectrum
-        Spectrum of the noise of an image, in ticks.
+        Spectrum of the noise of an image.
     alternating_spectrum : FlickerSpectrum or None
-        Spectrum of its alternating column noise, in ticks.
+        Spectrum of its alternating column noise.
     white_noise : float
         Standard deviation of the white noise of a background pixel of an image.
     error_variance : ndarray of float32, shape (ny, nx)
@@ -104,7 +106,7 @@ def clean_ramp(ramp, *, flagged, background_mask, readout, sky=None, spectrum=No
         Smooth sky in a difference of groups, as known from many integrations; estimated together
         with the noise when not given.
     spectrum : FlickerSpectrum, optional
-        Spectrum of the noise of a difference of groups, in ticks; measured when not given.
+        Spectrum of the noise of a difference of groups; measured when not given.
     options : CleaningOptions, optional
         Options.
 
@@ -161,7 +163,7 @@ def estimate_flicker(
     sky : ndarray, shape (ny, nx), optional
         Smooth sky; estimated together with the noise when not given.
     spectrum : FlickerSpectrum, optional
-        Spectrum of the noise, in ticks; measured from the images when not given.
+        Spectrum of the noise; measured from the images when not given.
     consecutive : bool, optional
         Whether the images are differences of groups that follow each other, whose noise is
         anticorrelated between neighbours.
@@ -186,38 +188,43 @@ def estimate_flicker(
     share = sum(number) / used.size
     if share < LEAST_BACKGROUND:
         raise ValueError(f"only {100 * share:.2g} % of the pixels show background")
-    streams = [
-        to_streams(image, mask, readout, bin_ticks=1)
+    pairs = [
+        to_paired_streams(image, mask, readout, bin_ticks=_ESTIMATE_TICKS)
         for image, mask in zip(images, used, strict=True)
     ]
     if sky is None:
-        sky = _sky_behind(images, used, streams[0], readout, spectrum, consecutive, options)
+        sky = _sky_behind(images, used, pairs[0], readout, spectrum, consecutive, options)
     level = _level(sky, readout)
-    for stream in streams:
-        np.subtract(stream.values, level, out=stream.values)
-    spectrum = spectrum or _measured(streams, readout)
+    streams = [pair.less(level) for pair in pairs]
+    spectrum = spectrum or _measured(streams)
     # White noise and error are those of the image with the most background.
     best = int(np.argmax(number))
     white = _white_variance(images[best], sky, used[best], spectrum)
-    fast = _at_every_tick(streams, spectrum, white, readout, options.tolerance)
+    short = spectrum.in_bins(bin_ratio(readout, _ESTIMATE_TICKS))
+    process = FlickerProcess.from_spectrum(short, level.shape[-1])
+    fast = [_estimate(process, stream, white, options.tolerance) for stream in streams]
     alternating, noise = None, np.empty(images.shape, np.float32)
     if options.alternating_columns:
-        alternating = _add_alternating(fast, streams, white, readout)
-    for image, own in zip(noise, fast, strict=True):
-        image[...] = from_streams(own, readout, bin_ticks=1)
+        rest = [pair.alternating_less(level + own) for pair, own in zip(pairs, fast, strict=True)]
+        alternating, slow = _alternating(rest, white, readout)
+        for image, *both in zip(noise, fast, slow, strict=True):
+            image[...] = from_paired_streams(*both, readout, bin_ticks=_ESTIMATE_TICKS)
+    else:
+        for image, own in zip(noise, fast, strict=True):
+            image[...] = from_streams(own, readout, bin_ticks=_ESTIMATE_TICKS)
     error = _error_variance(spectrum, used[best], white, readout)
     return FlickerEstimate(noise, sky, spectrum, alternating, float(np.sqrt(white)), error)
 
 
 def _level(sky, readout):
-    """Sky at the ticks."""
-    return to_streams(sky, np.ones(sky.shape, dtype=bool), readout, bin_ticks=1).values
+    """Sky in the bins: it is smooth, and masks do not change its means."""
+    everywhere = np.ones(sky.shape, dtype=bool)
+    return to_streams(sky, everywhere, readout, bin_ticks=_ESTIMATE_TICKS).values
 
 
-def _measured(streams, readout):
-    """Spectrum, from bins that are short enough to know it."""
-    spectrum = measure_spectrum([coarser(stream, _SPECTRUM_TICKS) for stream in streams])
-    return spectrum.in_bins(bin_ratio(readout, 1, old=_SPECTRUM_TICKS))
+def _measured(streams):
+    """Spectrum in bins of `BIN_TICKS`, which is known as well as in shorter ones."""
+    return measure_spectrum([coarser(stream, _FACTOR) for stream in streams])
 
 
 def _sky_behind(images, used, first, readout, spectrum, consecutive, options):
@@ -227,43 +234,23 @@ def _sky_behind(images, used, first, readout, spectrum, consecutive, options):
         return smooth_sky(mean.image, mean.used, box=options.sky_box)
     fit = SkyFit(mean.image, mean.used, readout, box=options.sky_box)
     sky = fit.start()
-    flat = Streams(first.values - _level(sky, readout), first.weights)
-    own = spectrum or _measured([flat], readout)
+    own = spectrum or _measured([first.less(_level(sky, readout))])
     own = own.scaled(mean.variance)
     white = _white_variance(mean.image, sky, mean.used, own)
     return fit.behind(own, white, steps=options.sky_passes - 1)
 
 
-def _at_every_tick(streams, spectrum, white, readout, tolerance):
-    """Noise at the ticks: gaps are filled with an estimate in longer bins."""
-    n_ticks = streams[0].values.shape[-1]
-    process = FlickerProcess.from_spectrum(spectrum, n_ticks)
-    longer = FlickerProcess.from_spectrum(
-        spectrum.in_bins(bin_ratio(readout, _GAP_TICKS)), -(-n_ticks // _GAP_TICKS)
-    )
-    noise = []
-    for stream in streams:
-        slow = _estimate(longer, coarser(stream, _GAP_TICKS), white, tolerance)
-        slow = np.repeat(slow, _GAP_TICKS, axis=-1)[..., :n_ticks]
-        filled = np.where(stream.weights > 0, stream.values, slow)
-        noise.append(process.smooth(filled, 1 / white))
-    return noise
-
-
-def _add_alternating(noise, streams, white, readout):
-    """Add alternating column noise to the noise at the ticks; give its spectrum."""
-    signs, factor = column_signs(readout), _ALTERNATING_TICKS
-    rest = [
-        coarser(Streams(signs * (stream.values - own), stream.weights), factor)
-        for own, stream in zip(noise, streams, strict=True)
-    ]
+def _alternating(streams, white, readout):
+    """Spectrum of the alternating column noise in bins of `BIN_TICKS`, and that of each image."""
+    factor = _ALTERNATING_TICKS // _ESTIMATE_TICKS
+    n_bins = streams[0].values.shape[-1]
+    streams = [coarser(stream, factor) for stream in streams]
     # The two halves of an amplifier belong to one output: nothing is common.
-    spectrum = measure_spectrum(rest, common=False)
-    process = FlickerProcess.from_spectrum(spectrum, rest[0].values.shape[-1])
-    for own, stream in zip(noise, rest, strict=True):
-        slow = _estimate(process, stream, white, tolerance=1e-2)
-        own += signs * np.repeat(slow, factor, axis=-1)[..., : signs.shape[-1]]
-    return spectrum.in_bins(bin_ratio(readout, 1, old=factor))
+    spectrum = measure_spectrum(streams, common=False)
+    process = FlickerProcess.from_spectrum(spectrum, streams[0].values.shape[-1])
+    noise = [_estimate(process, stream, white, tolerance=1e-2) for stream in streams]
+    noise = [np.repeat(own, factor, axis=-1)[..., :n_bins] for own in noise]
+    return spectrum.in_bins(bin_ratio(readout, BIN_TICKS, old=_ALTERNATING_TICKS)), noise
 
 
 @dataclass(frozen=True)
