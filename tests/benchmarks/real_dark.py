@@ -22,7 +22,7 @@ from astropy.io import fits
 from crsteps.detector.readout import Readout
 from crsteps.flicker_noise.cleaning import estimate_flicker
 from crsteps.flicker_noise.process import FlickerProcess
-from crsteps.flicker_noise.streams import from_streams, row_bins
+from crsteps.flicker_noise.streams import from_streams
 
 FILE = "nirspec_noise_refs/jwst_nirspec_dark_0046.fits"
 # Flags of this file: half of the pixels count as warm or hot, which does not matter in differences.
@@ -189,10 +189,12 @@ def predicted(differences, background, readout, *, seed=1, n=40):
         Flicker noise of the measured spectrum and white noise.
     """
     estimate = estimate_flicker(differences, background_mask=background, readout=readout)
-    process = FlickerProcess.from_spectrum(estimate.spectrum, readout.n_rows * row_bins(readout)[1])
+    process = FlickerProcess.from_spectrum(estimate.spectrum, readout.n_rows * readout.row_ticks)
     rng = np.random.default_rng(seed)
     white = estimate.white_noise * rng.standard_normal((n, *readout.shape), np.float32)
-    return white + np.array([from_streams(process.sample(rng), readout) for _ in range(n)])
+    return white + np.array(
+        [from_streams(process.sample(rng), readout, bin_ticks=1) for _ in range(n)]
+    )
 
 
 def main():

@@ -50,12 +50,15 @@ def test_columns_of_a_spectrum_fall_towards_white_noise_and_not_below(script, da
 def test_columns_of_the_background_fall_as_far_as_the_model_says(script, dark):
     """Pixels that were used keep less than their white noise: as much less as simulated ones."""
     differences, usable, readout = dark
-    model = script.predicted(differences, usable, readout)
-    ratios = []
-    for images, used in ((differences, usable), (model, np.ones(model.shape, bool))):
+
+    def ratio(images, used):
         columns, white = script.column_scatter(script.joint_process(images, used, readout), used)
-        ratios.append(columns / white)
-    assert ratios[0] == pytest.approx(ratios[1], rel=0.06)
+        return columns / white
+
+    # One set of images scatters by 4 %.
+    models = [script.predicted(differences, usable, readout, seed=seed) for seed in (1, 2, 3)]
+    expected = np.mean([ratio(model, np.ones(model.shape, bool)) for model in models])
+    assert ratio(differences, usable) == pytest.approx(expected, rel=0.06)
 
 
 def test_the_table_and_the_figure_are_made(script, real_data, tmp_path, capsys, monkeypatch):

@@ -141,8 +141,11 @@ def changed(path, change):
         (lambda t: t["spectrum"].pop("gains"), "'gains' is a required property"),
         (lambda t: t["spectrum"].update(common=np.ones((2, 7))), "number of dimensions"),
         (lambda t: t["spectrum"].update(common=np.ones(3)), "spectrum differ in length"),
-        (lambda t: t["alternating"].update(common=-np.ones(14)), "alternating has .* negative"),
-        (lambda t: t["spectrum"].update(times=np.zeros(14)), "spectrum has .* negative"),
+        (
+            lambda t: t["alternating"].update(common=-np.ones(TIMES.size)),
+            "alternating has .* negative",
+        ),
+        (lambda t: t["spectrum"].update(times=np.zeros(TIMES.size)), "spectrum has .* negative"),
         (lambda t: t["spectrum"].update(gains=np.full(4, np.nan)), "not finite"),
         (lambda t: t["spectrum"].update(gains=np.ones(3)), "3 gains for 4 outputs"),
         (lambda t: t["spectrum"].update(gains="abcd"), "gains|ndim|could not"),

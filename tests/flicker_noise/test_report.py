@@ -7,7 +7,7 @@ from crsteps.detector.readout import Readout
 from crsteps.flicker_noise.correction import Corrected
 from crsteps.flicker_noise.report import Measurements, uncorrectable
 from crsteps.flicker_noise.spectrum import TIMES, FlickerSpectrum
-from crsteps.flicker_noise.streams import bin_time, row_bins
+from crsteps.flicker_noise.streams import bin_time
 
 READOUT = Readout(shape=(64, 128), n_outputs=2, fast_axis=1, slow_axis=2)
 
@@ -95,7 +95,7 @@ def masked(first_row, last_row, outputs=(0,)):
 
 def test_lines_far_from_background_are_lost():
     """Noise that is forgotten within a row, or remembered for the whole gap."""
-    row = row_bins(READOUT)[1]
+    row = READOUT.row_ticks
     used = masked(20, 40)
     quick = FlickerSpectrum(np.zeros(1), np.ones(1), np.ones(2), np.array([row / 4.0]))
     lost = uncorrectable(used, quick, READOUT)

@@ -8,8 +8,8 @@ from crsteps.flicker_noise.joint_fit import JointFit
 from crsteps.flicker_noise.process import FlickerProcess
 from crsteps.flicker_noise.series_mean import noise_of_mean
 from crsteps.flicker_noise.slope import line_weights
-from crsteps.flicker_noise.spectrum import TIMES, FlickerSpectrum
-from crsteps.flicker_noise.streams import BIN_TICKS, bin_ratio, from_streams, row_bins
+from crsteps.flicker_noise.spectrum import FlickerSpectrum
+from crsteps.flicker_noise.streams import from_streams
 from crsteps.flicker_noise.time_series import TimeSeriesOptions
 
 # Stripes along a trace: its wings are constant along a row, as slow noise is.
@@ -20,9 +20,8 @@ OPTIONS = TimeSeriesOptions(alternating_columns=False)
 
 def spectrum():
     """Spectrum of noise with as much variance as the white noise."""
-    amplitudes = np.where((TIMES > 3) & (TIMES < 3000), 1.0, 0.0)
-    amplitudes /= amplitudes.sum()
-    return FlickerSpectrum(np.zeros_like(amplitudes), amplitudes, np.ones(1), TIMES)
+    times = np.geomspace(15, 6000, 7)
+    return FlickerSpectrum(np.zeros(7), np.full(7, 1 / 7), np.ones(1), times)
 
 
 def trace():
@@ -34,8 +33,7 @@ def trace():
 
 def estimate(template, light, background):
     """Noise of a template."""
-    own = spectrum().in_bins(bin_ratio(READOUT, OPTIONS.bin_ticks))
-    fit = JointFit(light, np.full_like(light, WHITE), own, None, READOUT, OPTIONS)
+    fit = JointFit(light, np.full_like(light, WHITE), spectrum(), None, READOUT, OPTIONS)
     known = {"spectrum": spectrum(), "white": WHITE, "sky_box": 48}
     return noise_of_mean(fit, template, template != 0, background, **known)
 
@@ -43,10 +41,10 @@ def estimate(template, light, background):
 def reads(rng):
     """Flicker noise of the reads of a ramp with differences of that spectrum."""
     process = FlickerProcess.from_spectrum(
-        spectrum().scaled(0.5), READOUT.n_rows * row_bins(READOUT, BIN_TICKS)[1]
+        spectrum().scaled(0.5), READOUT.n_rows * READOUT.row_ticks
     )
     streams = np.array([process.sample(rng) for _ in range(N_DIFFERENCES + 1)])
-    return from_streams(streams, READOUT, bin_ticks=BIN_TICKS)
+    return from_streams(streams, READOUT, bin_ticks=1)
 
 
 def test_no_light_of_faint_wings_is_taken():

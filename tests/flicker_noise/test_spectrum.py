@@ -6,7 +6,7 @@ from scipy.signal import lfilter
 
 from crsteps.detector.readout import Readout
 from crsteps.flicker_noise.spectrum import FlickerSpectrum, measure_spectrum
-from crsteps.flicker_noise.streams import BIN_TICKS, Streams, bin_ratio, to_streams
+from crsteps.flicker_noise.streams import Streams, bin_ratio, to_streams
 
 N_BINS, WHITE = 40_000, 2.0
 
@@ -124,18 +124,22 @@ def test_spectrum_in_longer_bins_is_that_of_means_of_bins():
     spectrum = FlickerSpectrum(
         np.array([1.0, 2.0, 0.5]), np.array([0.0, 1.5, 3.0]), np.ones(2), times
     )
-    lags, shifts = np.array([1, 2, 7, 40]), np.arange(-3, 4)
+    lags, shifts = np.array([0, 1, 2, 7, 40]), np.arange(-3, 4)
     weights = (4 - np.abs(shifts)) / 16
     longer = spectrum.in_bins(4)
     for independent in (True, False):
         samples = spectrum.autocovariance(4 * lags[:, None] + shifts, independent=independent)
         means = longer.autocovariance(lags, independent=independent)
         np.testing.assert_allclose(means, samples @ weights, rtol=1e-12)
+    expected = spectrum.autocovariance(shifts) @ weights * spectrum.gains**2
+    expected += spectrum.autocovariance(shifts, independent=True) @ weights
+    np.testing.assert_allclose(longer.variance, expected)
+    np.testing.assert_allclose(longer.scaled(3).variance, 3 * expected)
     np.testing.assert_allclose(longer.in_bins(1 / 4).common, spectrum.common)
     np.testing.assert_allclose(longer.in_bins(1 / 4).times, times)
 
 
-@pytest.mark.parametrize(("width", "time", "lags"), [(32, 60, (4, 11, 22)), (512, 20, (4,))])
+@pytest.mark.parametrize(("width", "time", "lags"), [(32, 60, (16, 44, 88)), (512, 20, (16,))])
 def test_spectrum_of_long_bins_is_that_of_the_noise_in_short_ones(width, time, lags):
     """
     Alternating noise with a known covariance in ticks, measured in bins of 16 ticks.
@@ -154,10 +158,9 @@ def test_spectrum_of_long_bins_is_that_of_the_noise_in_short_ones(width, time, l
         everywhere = np.ones(image.shape)
         streams.append(to_streams(image, everywhere, readout, alternating=True, bin_ticks=16))
     spectrum = measure_spectrum(streams, common=False)
-    spectrum = spectrum.in_bins(bin_ratio(readout, BIN_TICKS, old=16))
-    lags, half = np.array(lags), BIN_TICKS / 2 / time
-    # Means over short bins of BIN_TICKS.
-    expected = np.exp(-lags * BIN_TICKS / time) * (np.sinh(half) / half) ** 2
+    spectrum = spectrum.in_bins(bin_ratio(readout, 1, old=16))
+    lags = np.array(lags)
+    expected = np.exp(-lags / time)
     measured = spectrum.autocovariance(lags, independent=True)
     np.testing.assert_allclose(measured, expected, rtol=0.03)
 

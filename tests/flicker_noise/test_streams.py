@@ -8,10 +8,9 @@ from crsteps.flicker_noise.streams import (
     BIN_TICKS,
     bin_time,
     coarser,
-    from_paired_streams,
+    column_signs,
     from_streams,
     row_bins,
-    to_paired_streams,
     to_streams,
 )
 
@@ -196,22 +195,12 @@ def test_joined_bins_are_the_bins_of_more_ticks():
     np.testing.assert_allclose(joined.values, long.values, atol=1e-6)
 
 
-@pytest.mark.parametrize("readout", [READOUTS[0], READOUTS[3], IRS2])
-def test_paired_streams_are_both_streams(readout):
+@pytest.mark.parametrize("readout", [READOUTS[0], READOUTS[1], READOUTS[3], IRS2])
+def test_column_signs_make_alternating_streams(readout):
     random = np.random.default_rng(6)
     image, used = random.normal(size=readout.shape), random.random(readout.shape) < 0.5
-    level = random.normal()
-    paired = to_paired_streams(image, used, readout, bin_ticks=2)
-    shape = paired.weight.shape
-    plain = to_streams(image - level, used, readout, bin_ticks=2)
-    alternating = to_streams(image - level, used, readout, alternating=True, bin_ticks=2)
-    for streams, expected in (
-        (paired.less(np.full(shape, level)), plain),
-        (paired.alternating_less(np.full(shape, level)), alternating),
-    ):
-        np.testing.assert_allclose(streams.values, expected.values, atol=1e-5)
-        np.testing.assert_array_equal(streams.weights, expected.weights)
-    back = from_streams(plain.values, readout, bin_ticks=2)
-    back += from_streams(alternating.values, readout, alternating=True, bin_ticks=2)
-    together = from_paired_streams(plain.values, alternating.values, readout, bin_ticks=2)
-    np.testing.assert_allclose(together, back, atol=1e-5)
+    plain = to_streams(image, used, readout, bin_ticks=1)
+    alternating = to_streams(image, used, readout, alternating=True, bin_ticks=1)
+    np.testing.assert_allclose(column_signs(readout) * plain.values, alternating.values, atol=1e-6)
+    np.testing.assert_array_equal(plain.weights, alternating.weights)
+    assert np.count_nonzero(column_signs(readout)) == image.size

@@ -138,7 +138,7 @@ def test_orders_in_cells_of_their_own_may_vary_apart():
         replace(options, scene=replace(options.scene, transit_depth=0.0)), seed=6
     )
     rows = np.arange(64)[:, None]
-    factor = np.where(rows < 32, 0.9, 1.1)
+    factor = np.where(rows < 32, 0.85, 1.15)
     trace = 300 * np.exp(-0.5 * ((np.abs(rows - 31.5) - 16) / 1.2) ** 2) * np.ones(256)
     data = two.data.copy()
     light = np.where(np.arange(12)[:, None, None] < 6, factor, 1) * trace

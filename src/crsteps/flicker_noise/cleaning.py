@@ -11,12 +11,11 @@ from crsteps.flicker_noise.sky_fit import SkyFit
 from crsteps.flicker_noise.slope import line_weights
 from crsteps.flicker_noise.spectrum import FlickerSpectrum, measure_spectrum
 from crsteps.flicker_noise.streams import (
-    BIN_TICKS,
+    Streams,
     bin_ratio,
     coarser,
-    from_paired_streams,
+    column_signs,
     from_streams,
-    to_paired_streams,
     to_streams,
 )
 
@@ -24,13 +23,12 @@ from crsteps.flicker_noise.streams import (
 LEAST_BACKGROUND = 0.01
 # Pixels from which the noise of a pixel is measured.
 _NOISE_SAMPLE = 200_000
-# Ticks in a bin of the estimate, which shorter ones would improve by a per cent, and of that of
-# alternating columns, which has little power and only at low frequencies.
-_ESTIMATE_TICKS, _ALTERNATING_TICKS = 2, 16
-_FACTOR = BIN_TICKS // _ESTIMATE_TICKS
-# Ticks in a bin of the draw of the error, and side in pixels of the area it is averaged over: the
-# variance is then good to a few per cent.
-_ERROR_TICKS, _ERROR_SCALE = 4, 97
+# Ticks in the bins in which the spectrum is measured, in which gaps are filled before every tick is
+# estimated, and in which alternating columns are, whose noise has power at low frequencies only.
+_SPECTRUM_TICKS, _GAP_TICKS, _ALTERNATING_TICKS = 2, 4, 16
+# Side in pixels of the area over which the drawn error is averaged: its variance is then good to a
+# few per cent.
+_ERROR_SCALE = 97
 
 
 @dataclass(frozen=True)
@@ -69,9 +67,9 @@ class FlickerEstimate:
     sky : ndarray of float32, shape (ny, nx)
         Smooth sky common to the images; it is no part of the noise.
     spectrum : FlickerSpectrum
-        Spectrum of the noise of an image.
+        Spectrum of the noise of an image, in ticks.
     alternating_spectrum : FlickerSpectrum or None
-        Spectrum of its alternating column noise.
+        Spectrum of its alternating column noise, in ticks.
     white_noise : float
         Standard deviation of the white noise of a background pixel of an image.
     error_variance : ndarray of float32, shape (ny, nx)
@@ -106,7 +104,7 @@ def clean_ramp(ramp, *, flagged, background_mask, readout, sky=None, spectrum=No
         Smooth sky in a difference of groups, as known from many integrations; estimated together
         with the noise when not given.
     spectrum : FlickerSpectrum, optional
-        Spectrum of the noise of a difference of groups; measured when not given.
+        Spectrum of the noise of a difference of groups, in ticks; measured when not given.
     options : CleaningOptions, optional
         Options.
 
@@ -163,7 +161,7 @@ def estimate_flicker(
     sky : ndarray, shape (ny, nx), optional
         Smooth sky; estimated together with the noise when not given.
     spectrum : FlickerSpectrum, optional
-        Spectrum of the noise; measured from the images when not given.
+        Spectrum of the noise, in ticks; measured from the images when not given.
     consecutive : bool, optional
         Whether the images are differences of groups that follow each other, whose noise is
         anticorrelated between neighbours.
@@ -188,43 +186,39 @@ def estimate_flicker(
     share = sum(number) / used.size
     if share < LEAST_BACKGROUND:
         raise ValueError(f"only {100 * share:.2g} % of the pixels show background")
-    pairs = [
-        to_paired_streams(image, mask, readout, bin_ticks=_ESTIMATE_TICKS)
+    streams = [
+        to_streams(image, mask, readout, bin_ticks=1)
         for image, mask in zip(images, used, strict=True)
     ]
     if sky is None:
-        sky = _sky_behind(images, used, pairs[0], readout, spectrum, consecutive, options)
+        sky = _sky_behind(images, used, streams[0], readout, spectrum, consecutive, options)
     level = _level(sky, readout)
-    streams = [pair.less(level) for pair in pairs]
-    spectrum = spectrum or _measured(streams)
+    for stream in streams:
+        np.subtract(stream.values, level, out=stream.values)
+    spectrum = spectrum or _measured(streams, readout)
     # White noise and error are those of the image with the most background.
     best = int(np.argmax(number))
     white = _white_variance(images[best], sky, used[best], spectrum)
-    short = spectrum.in_bins(bin_ratio(readout, _ESTIMATE_TICKS))
-    process = FlickerProcess.from_spectrum(short, level.shape[-1])
-    fast = [_estimate(process, stream, white, options.tolerance) for stream in streams]
+    estimator = _Estimator(spectrum, white, readout, options.tolerance)
+    fast = [estimator.noise(stream) for stream in streams]
     alternating, noise = None, np.empty(images.shape, np.float32)
     if options.alternating_columns:
-        rest = [pair.alternating_less(level + own) for pair, own in zip(pairs, fast, strict=True)]
-        alternating, slow = _alternating(rest, white, readout)
-        for image, *both in zip(noise, fast, slow, strict=True):
-            image[...] = from_paired_streams(*both, readout, bin_ticks=_ESTIMATE_TICKS)
-    else:
-        for image, own in zip(noise, fast, strict=True):
-            image[...] = from_streams(own, readout, bin_ticks=_ESTIMATE_TICKS)
-    error = _error_variance(spectrum, used[best], white, readout)
+        alternating = _add_alternating(fast, streams, white, readout)
+    for image, own in zip(noise, fast, strict=True):
+        image[...] = from_streams(own, readout, bin_ticks=1)
+    error = estimator.error_variance(used[best])
     return FlickerEstimate(noise, sky, spectrum, alternating, float(np.sqrt(white)), error)
 
 
 def _level(sky, readout):
-    """Sky in the bins: it is smooth, and masks do not change its means."""
-    everywhere = np.ones(sky.shape, dtype=bool)
-    return to_streams(sky, everywhere, readout, bin_ticks=_ESTIMATE_TICKS).values
+    """Sky at the ticks."""
+    return to_streams(sky, np.ones(sky.shape, dtype=bool), readout, bin_ticks=1).values
 
 
-def _measured(streams):
-    """Spectrum in bins of `BIN_TICKS`, which is known as well as in shorter ones."""
-    return measure_spectrum([coarser(stream, _FACTOR) for stream in streams])
+def _measured(streams, readout):
+    """Spectrum, from bins that are short enough to know it."""
+    spectrum = measure_spectrum([coarser(stream, _SPECTRUM_TICKS) for stream in streams])
+    return spectrum.in_bins(bin_ratio(readout, 1, old=_SPECTRUM_TICKS))
 
 
 def _sky_behind(images, used, first, readout, spectrum, consecutive, options):
@@ -234,23 +228,78 @@ def _sky_behind(images, used, first, readout, spectrum, consecutive, options):
         return smooth_sky(mean.image, mean.used, box=options.sky_box)
     fit = SkyFit(mean.image, mean.used, readout, box=options.sky_box)
     sky = fit.start()
-    own = spectrum or _measured([first.less(_level(sky, readout))])
+    flat = Streams(first.values - _level(sky, readout), first.weights)
+    own = spectrum or _measured([flat], readout)
     own = own.scaled(mean.variance)
     white = _white_variance(mean.image, sky, mean.used, own)
     return fit.behind(own, white, steps=options.sky_passes - 1)
 
 
-def _alternating(streams, white, readout):
-    """Spectrum of the alternating column noise in bins of `BIN_TICKS`, and that of each image."""
-    factor = _ALTERNATING_TICKS // _ESTIMATE_TICKS
-    n_bins = streams[0].values.shape[-1]
-    streams = [coarser(stream, factor) for stream in streams]
+class _Estimator:
+    """
+    Estimator of the noise at every tick.
+
+    Parameters
+    ----------
+    spectrum : FlickerSpectrum
+        Spectrum in ticks.
+    white : float
+        White-noise variance of a pixel.
+    readout : crsteps.detector.readout.Readout
+        Clocking.
+    tolerance : float
+        Residual at which the iteration in longer bins ends.
+    """
+
+    def __init__(self, spectrum, white, readout, tolerance):
+        self._white, self._readout, self._tolerance = white, readout, tolerance
+        self._n_ticks = readout.n_rows * readout.row_ticks
+        self._process = FlickerProcess.from_spectrum(spectrum, self._n_ticks)
+        ratio = bin_ratio(readout, _GAP_TICKS)
+        self._longer = FlickerProcess.from_spectrum(
+            spectrum.in_bins(ratio), -(-self._n_ticks // _GAP_TICKS)
+        )
+
+    def noise(self, stream):
+        """Noise of a stream at the ticks: gaps are filled with an estimate in longer bins."""
+        slow = _estimate(self._longer, coarser(stream, _GAP_TICKS), self._white, self._tolerance)
+        slow = np.repeat(slow, _GAP_TICKS, axis=-1)[..., : self._n_ticks]
+        filled = np.where(stream.weights > 0, stream.values, slow)
+        return self._process.smooth(filled, 1 / self._white)
+
+    def error_variance(self, used):
+        """
+        Variance of the error of the noise of an image, from drawn errors smoothed over an area.
+
+        The draws are in longer bins; what those do not see is the same everywhere. They have a
+        fixed seed: the same data give the same variance.
+        """
+        readout, weight = self._readout, 1 / self._white
+        weights = weight * coarser(to_streams(used, used, readout, bin_ticks=1), _GAP_TICKS).weights
+        rng = np.random.default_rng(20260101)
+        error = self._longer.sample_error(weights, rng, tolerance=1e-2)
+        error = np.repeat(error, _GAP_TICKS, axis=-1)[..., : self._n_ticks]
+        squares = from_streams(error, readout, bin_ticks=1) ** 2
+        fast = self._process.least_error(weight) - self._longer.least_error(weight * _GAP_TICKS)
+        return uniform_filter(squares, _ERROR_SCALE, mode="nearest") + np.float32(max(fast, 0))
+
+
+def _add_alternating(noise, streams, white, readout):
+    """Add alternating column noise to the noise at the ticks; give its spectrum."""
+    signs, factor = column_signs(readout), _ALTERNATING_TICKS
+    rest = [
+        coarser(Streams(signs * (stream.values - own), stream.weights), factor)
+        for own, stream in zip(noise, streams, strict=True)
+    ]
     # The two halves of an amplifier belong to one output: nothing is common.
-    spectrum = measure_spectrum(streams, common=False)
-    process = FlickerProcess.from_spectrum(spectrum, streams[0].values.shape[-1])
-    noise = [_estimate(process, stream, white, tolerance=1e-2) for stream in streams]
-    noise = [np.repeat(own, factor, axis=-1)[..., :n_bins] for own in noise]
-    return spectrum.in_bins(bin_ratio(readout, BIN_TICKS, old=_ALTERNATING_TICKS)), noise
+    spectrum = measure_spectrum(rest, common=False).in_bins(bin_ratio(readout, 1, old=factor))
+    process = FlickerProcess.from_spectrum(
+        spectrum.in_bins(bin_ratio(readout, factor)), rest[0].values.shape[-1]
+    )
+    for own, stream in zip(noise, rest, strict=True):
+        slow = _estimate(process, stream, white, tolerance=1e-2)
+        own += signs * np.repeat(slow, factor, axis=-1)[..., : signs.shape[-1]]
+    return spectrum
 
 
 @dataclass(frozen=True)
@@ -308,18 +357,3 @@ def _estimate(process, stream, white, tolerance):
     """Noise in the bins of a stream."""
     weights = stream.weights / np.float32(white)
     return process.estimate(stream.values, weights, tolerance=tolerance)
-
-
-def _error_variance(spectrum, used, white, readout):
-    """
-    Variance of the error of an estimate, from drawn errors smoothed over an area.
-
-    The draws have a fixed seed: the same data give the same variance.
-    """
-    weights = to_streams(used, used, readout, bin_ticks=_ERROR_TICKS).weights / np.float32(white)
-    spectrum = spectrum.in_bins(bin_ratio(readout, _ERROR_TICKS))
-    process = FlickerProcess.from_spectrum(spectrum, weights.shape[-1])
-    rng = np.random.default_rng(20260101)
-    error = process.sample_error(weights, rng, tolerance=1e-2)
-    squares = from_streams(error, readout, bin_ticks=_ERROR_TICKS) ** 2
-    return uniform_filter(squares, _ERROR_SCALE, mode="nearest")

@@ -185,7 +185,7 @@ def _spectra(images, used, readout):
         if not alternating and there.mean() < _FEWEST_WHOLE:
             there = streams.weights >= _LEAST_WEIGHT * whole
         values = np.where(there, streams.values, 0)
-        parts.append(power_spectrum(values, there, step=bin_time(readout)))
+        parts.append(power_spectrum(values, there, step=bin_time(readout, bin_ticks=BIN_TICKS)))
     (slow, power), (below, alternating) = parts
     fast = 0.5 / PIXEL_TIME - below[::-1]
     return np.concatenate([slow, fast]), np.concatenate([power, alternating[..., ::-1]], axis=-1)

@@ -5,7 +5,7 @@ from scipy.ndimage import uniform_filter, uniform_filter1d
 
 from crsteps.flicker_noise.process import FlickerProcess
 from crsteps.flicker_noise.spectrum import measure_spectrum
-from crsteps.flicker_noise.streams import from_streams, row_bins, to_streams
+from crsteps.flicker_noise.streams import bin_ratio, from_streams, row_bins, to_streams
 
 # Standard deviation of the departure of a scale from that of all the light which is expected
 # beforehand. It only keeps cells without light from having a scale: the mean of thousands of
@@ -47,8 +47,8 @@ class JointFit:
     variance : ndarray of float32, shape (ny, nx)
         White-noise variance of a pixel.
     spectrum, alternating_spectrum : FlickerSpectrum or None
-        Spectrum of the noise in bins of ``options.bin_ticks``, and of the alternating column noise
-        in bins of `ALTERNATING_TICKS`; without one, or without power, there is no such noise.
+        Spectrum of the noise, and of the alternating column noise, in ticks; without one, or
+        without power, there is no such noise.
     readout : crsteps.detector.readout.Readout
         Clocking.
     options : crsteps.flicker_noise.time_series.TimeSeriesOptions
@@ -273,7 +273,7 @@ def _process(spectrum, readout, bin_ticks):
     if spectrum is None or not np.any(spectrum.variance > 0):
         return None
     n_bins = row_bins(readout, bin_ticks)[1] * readout.n_rows
-    return FlickerProcess.from_spectrum(spectrum, n_bins)
+    return FlickerProcess.from_spectrum(spectrum.in_bins(bin_ratio(readout, bin_ticks)), n_bins)
 
 
 def _local_mean(squares):
@@ -293,7 +293,7 @@ def measured_spectrum(sample, readout, bin_ticks, *, alternating=False, factor=1
     readout : crsteps.detector.readout.Readout
         Clocking.
     bin_ticks : int
-        Ticks in a bin.
+        Ticks in a bin of the measurement.
     alternating : bool, optional
         Spectrum of alternating column noise, which outputs do not share.
     factor : float, optional
@@ -302,10 +302,11 @@ def measured_spectrum(sample, readout, bin_ticks, *, alternating=False, factor=1
     Returns
     -------
     FlickerSpectrum
-        In bins of `bin_ticks`.
+        In ticks.
     """
     streams = [
         to_streams(residual, used, readout, alternating=alternating, bin_ticks=bin_ticks)
         for residual, used in sample
     ]
-    return measure_spectrum(streams, common=not alternating).scaled(factor)
+    spectrum = measure_spectrum(streams, common=not alternating).scaled(factor)
+    return spectrum.in_bins(bin_ratio(readout, 1, old=bin_ticks))

@@ -102,6 +102,51 @@ class FlickerProcess:
         solution = self._solve(totals.reshape(shape), weights.reshape(shape), tolerance)
         return self._to_time(solution)[..., : self.n_bins].reshape(totals.shape)
 
+    def smooth(self, values, weight):
+        """
+        Estimate the noise from samples without gaps that have the same weight: Wiener's filter.
+
+        With gaps that are filled with the estimate itself it gives that estimate again. Gaps filled
+        with an estimate in longer bins are filled well enough.
+
+        Parameters
+        ----------
+        values : ndarray of float32, shape (n_outputs, n_bins)
+            Samples of every bin.
+        weight : float
+            Reciprocal variance of the white noise of a sample.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_outputs, n_bins)
+            Posterior mean of the noise.
+        """
+        across, along = (
+            weight * power / (1 + weight * power) for power in (self.across, self.along)
+        )
+        transforms = scipy.fft.rfft(self._extended(values))
+        self._mix(transforms, *self._scales(across, along), out=transforms)
+        return scipy.fft.irfft(transforms, self.size, overwrite_x=True)[:, : self.n_bins]
+
+    def least_error(self, weight):
+        """
+        Variance of the error of an estimate if no sample is missing.
+
+        Parameters
+        ----------
+        weight : float
+            Reciprocal variance of the white noise of a sample.
+
+        Returns
+        -------
+        float
+            Mean of the outputs.
+        """
+        n_outputs = len(self.direction)
+        left = [power / (1 + weight * power) for power in (self.across, self.along)]
+        sums = [2 * part.sum(dtype=float) - part[0] - part[-1] for part in left]
+        return float((n_outputs - 1) * sums[0] + sums[1]) / n_outputs / self.size
+
     def _solve(self, totals, weights, tolerance):
         """Solution of the equations; what is slow and hidden is found in longer bins."""
         weight, data = (self._extended(array) for array in (weights, totals))

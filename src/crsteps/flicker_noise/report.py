@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from crsteps.flicker_noise.streams import bin_time, row_bins
+from crsteps.flicker_noise.streams import bin_time
 
 # Frequencies in Hz below which the measured noise is summed up.
 FREQUENCIES = (100.0, 1000.0)
@@ -229,7 +229,7 @@ def uncorrectable(used, spectrum, readout):
     lines = readout.to_outputs(used.any(axis=0)).any(axis=-1)
     if lines.all() or not spectrum.variance.any():
         return np.zeros(readout.shape, bool)
-    row = row_bins(readout)[1]
+    row = readout.row_ticks
     own = spectrum.independent @ _forgotten(lines, spectrum.times / row)
     others = np.broadcast_to(lines.any(axis=0), lines.shape)
     common = spectrum.common @ _forgotten(others, spectrum.times / row)

@@ -16,7 +16,7 @@ from crsteps.flicker_noise.sky_fit import SkyFit
 from crsteps.flicker_noise.slope import line_weights
 
 # Pixels around light that may hold wings of it, and steps of the fit of the sky.
-_MARGIN, _SKY_STEPS = 4, 8
+_MARGIN, _SKY_STEPS = 8, 8
 
 
 def noise_of_mean(fit, template, usable, background_mask, *, spectrum, white, sky_box):
@@ -34,7 +34,7 @@ def noise_of_mean(fit, template, usable, background_mask, *, spectrum, white, sk
     background_mask : ndarray of bool, shape (ny, nx)
         True where a pixel shows background only.
     spectrum : crsteps.flicker_noise.spectrum.FlickerSpectrum
-        Spectrum of the noise of a difference, in bins of `streams.BIN_TICKS`.
+        Spectrum of the noise of a difference, in ticks.
     white : float
         Variance of the white noise of a background pixel of a difference.
     sky_box : int

@@ -13,8 +13,8 @@ import numpy as np
 import scipy.fft
 from scipy.optimize import nnls
 
-# Times of correlation in bins, from two bins to longer than any frame.
-TIMES = np.geomspace(1.4, 6e5, 14)
+# Times of correlation in bins, from less than a bin to longer than any frame.
+TIMES = np.geomspace(0.7, 1.2e6, 18)
 _LAGS = 60
 # Lags between which the gains are measured.
 _NEAR, _FAR = 4, (40, 120)
@@ -25,6 +25,9 @@ _SIGNIFICANT = 30.0
 _LEAST_WEIGHT = 0.3
 # Covariances that are transformed at once.
 _AT_ONCE = 4
+# Kernels that forget within this part of a bin are white noise in bins; in that many bins they
+# hardly change within one.
+_SHORTEST, _LONG = 0.08, 100.0
 # Bins from which the limits of clipping are measured.
 _CLIPPING_SAMPLE = 50_000
 
@@ -43,12 +46,16 @@ class FlickerSpectrum:
         Gain of each output for the common process; mean square one.
     times : ndarray, shape (n_times,)
         Times of correlation in bins.
+    nuggets : tuple of float
+        What the variance of the common and of the independent process has besides the kernels, or
+        lacks: means over bins vary less than kernels say that forget within a bin.
     """
 
     common: np.ndarray
     independent: np.ndarray
     gains: np.ndarray
     times: np.ndarray
+    nuggets: tuple[float, float] = (0.0, 0.0)
 
     def autocovariance(self, lags, *, independent=False):
         """
@@ -71,6 +78,7 @@ class FlickerSpectrum:
         for amplitude, time in zip(amplitudes, self.times, strict=True):
             if amplitude:
                 sums += amplitude * np.exp(lags / -time)
+        sums[lags == 0] += self.nuggets[independent]
         return sums
 
     def scaled(self, factor):
@@ -86,7 +94,13 @@ class FlickerSpectrum:
         -------
         FlickerSpectrum
         """
-        return replace(self, common=factor * self.common, independent=factor * self.independent)
+        common, independent = (factor * nugget for nugget in self.nuggets)
+        return replace(
+            self,
+            common=factor * self.common,
+            independent=factor * self.independent,
+            nuggets=(common, independent),
+        )
 
     def in_bins(self, factor):
         """
@@ -100,19 +114,38 @@ class FlickerSpectrum:
         Returns
         -------
         FlickerSpectrum
-            Covariances of means over the new bins, at any lag but zero.
+            Covariances of means over the new bins, if there are as many old ones as `factor` in
+            each, or of the samples that the old bins are means of.
         """
         # Means over bins multiply the covariances of a kernel by (sinh h / h)^2, h = 1 / (2 tau).
-        old, new = 0.5 / self.times, 0.5 * factor / self.times
-        gain = (np.sinh(new) / np.sinh(old) / factor) ** 2
+        kept = self.times >= _SHORTEST * factor
+        old = 0.5 / np.where(kept, self.times, 1.0)
+        gain = kept * (np.sinh(factor * old) / np.sinh(old) / factor) ** 2
+        lacking = np.where(
+            self.times < _LONG * factor, _variance_of_mean(self.times, factor) - gain, 0
+        )
+        if factor < 1:  # what the samples have been like within the bins is not known
+            lacking = np.zeros_like(gain)
         return FlickerSpectrum(
-            self.common * gain, self.independent * gain, self.gains, self.times / factor
+            self.common * gain,
+            self.independent * gain,
+            self.gains,
+            self.times / factor,
+            (float(self.common @ lacking), float(self.independent @ lacking)),
         )
 
     @property
     def variance(self):
         """Variance of the flicker noise of each output."""
-        return self.common.sum() * self.gains**2 + self.independent.sum()
+        common, independent = self.nuggets
+        return (self.common.sum() + common) * self.gains**2 + self.independent.sum() + independent
+
+
+def _variance_of_mean(times, n):
+    """Variance of the mean of n neighbouring samples of kernels of amplitude one."""
+    kept = np.exp(-1 / times)
+    lost = -np.expm1(-1 / times)
+    return ((1 + kept) / lost - 2 * kept * -np.expm1(-n / times) / (n * lost**2)) / n
 
 
 def measure_spectrum(streams, *, common=True):

@@ -17,6 +17,8 @@ from crsteps.detector.readout import PIXEL_TIME
 BIN_TICKS = 4
 # Pixels that are binned in one matrix product: more would mostly multiply by zeros.
 _PIECE = 64
+# Pixels in a line of memory.
+_LINE_OF_MEMORY = 16
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def row_bins(readout, bin_ticks=BIN_TICKS):
     return pixels, pixels + -(-readout.overhead // bin_ticks)
 
 
-def bin_time(readout, *, bin_ticks=BIN_TICKS, pixel_time=PIXEL_TIME):
+def bin_time(readout, *, bin_ticks=1, pixel_time=PIXEL_TIME):
     """
     Mean time from one bin to the next, which turns times in bins into seconds.
 
@@ -108,7 +110,7 @@ def bin_time(readout, *, bin_ticks=BIN_TICKS, pixel_time=PIXEL_TIME):
     return readout.row_ticks / row_bins(readout, bin_ticks)[1] * pixel_time
 
 
-def bin_ratio(readout, bin_ticks, *, old=BIN_TICKS):
+def bin_ratio(readout, bin_ticks, *, old=1):
     """
     Mean length of bins in units of others, by which spectra are converted.
 
@@ -156,100 +158,43 @@ def to_streams(image, weights, readout, *, alternating=False, bin_ticks=BIN_TICK
     ValueError
         If the image does not have the shape of the readout.
     """
+    image, weights = np.asarray(image, np.float32), np.asarray(weights)
+    if image.shape[-2:] != tuple(readout.shape):
+        raise ValueError(f"images of shape {image.shape} do not fit a readout of {readout.shape}")
     clock = _clock(readout, bin_ticks)
-    (total,), (weight,) = _binned(
-        image, weights, readout, clock, [clock.alternating if alternating else clock.plain]
-    )
+    if clock.ticks and not alternating:
+        used = np.where(weights > 0, image, np.float32(0))
+        return Streams(*(_in_time(array, readout, clock) for array in (used, weights)))
+    weights = weights.astype(np.float32, copy=False)
+    matrices = clock.alternating if alternating else clock.plain
+    with np.errstate(invalid="ignore"):
+        total = _bin(image * weights, readout, clock, matrices)
+    if not np.isfinite(total).all():
+        # NaN times zero is NaN; looking first would take longer.
+        total = _bin(np.where(weights > 0, image, 0) * weights, readout, clock, matrices)
+    weight = _bin(weights, readout, clock, clock.plain)
     return Streams(_divided(total, weight), weight)
 
 
-@dataclass(frozen=True)
-class PairedStreams:
+def column_signs(readout):
     """
-    Sums over the pixels of bins, and the same with signs that alternate from column to column.
-
-    Attributes
-    ----------
-    total, weight : ndarray of float32, shape (..., n_outputs, n_bins)
-        Sums of weighted pixels, and of their weights.
-    alternating_total, alternating_weight : ndarray of float32, same shape
-        With the signs.
-    """
-
-    total: np.ndarray
-    weight: np.ndarray
-    alternating_total: np.ndarray
-    alternating_weight: np.ndarray
-
-    def less(self, level):
-        """
-        Streams of what is left of the pixels.
-
-        Parameters
-        ----------
-        level : ndarray, shape (..., n_outputs, n_bins)
-            What is subtracted from the pixels of each bin.
-
-        Returns
-        -------
-        Streams
-        """
-        return Streams(_divided(self.total - level * self.weight, self.weight), self.weight)
-
-    def alternating_less(self, level):
-        """
-        Streams of alternating column noise in what is left of the pixels.
-
-        Parameters
-        ----------
-        level : ndarray, shape (..., n_outputs, n_bins)
-            What is subtracted from the pixels of each bin: it averages out where no pixel is
-            masked.
-
-        Returns
-        -------
-        Streams
-        """
-        total = self.alternating_total - level * self.alternating_weight
-        return Streams(_divided(total, self.weight), self.weight)
-
-
-def to_paired_streams(image, weights, readout, *, bin_ticks=BIN_TICKS):
-    """
-    Bin images into streams, with and without alternating signs: `to_streams` twice in one pass.
+    Signs that alternate from column to column of an output, at every tick.
 
     Parameters
     ----------
-    image, weights, readout, bin_ticks
-        As for `to_streams`.
+    readout : crsteps.detector.readout.Readout
+        Clocking.
 
     Returns
     -------
-    PairedStreams
+    ndarray of float32, shape (n_outputs, n_ticks)
+        Those of `to_streams`; 0 at ticks without a pixel.
     """
-    clock = _clock(readout, bin_ticks)
-    totals, sums = _binned(image, weights, readout, clock, [clock.plain, clock.alternating])
-    return PairedStreams(totals[0], sums[0], totals[1], sums[1])
-
-
-def from_paired_streams(values, alternating, readout, *, bin_ticks=BIN_TICKS):
-    """
-    Interpolate noise and alternating column noise to the pixels, and add them.
-
-    Parameters
-    ----------
-    values, alternating : ndarray, shape (..., n_outputs, n_bins)
-        Value of either in the middle of each bin.
-    readout, bin_ticks
-        As for `from_streams`.
-
-    Returns
-    -------
-    ndarray of float32, shape (..., ny, nx)
-    """
-    clock = _clock(readout, bin_ticks)
-    kinds = [clock.between, clock.alternating_between]
-    return _interpolated([values, alternating], readout, clock, kinds)
+    shape = (1, readout.n_columns) if abs(readout.fast_axis) == 1 else (readout.n_columns, 1)
+    everywhere = np.ones(shape, bool)
+    row = replace(readout, shape=shape)
+    signs = to_streams(everywhere, everywhere, row, alternating=True, bin_ticks=1).values
+    return np.tile(signs, readout.n_rows)
 
 
 def from_streams(values, readout, *, alternating=False, bin_ticks=BIN_TICKS):
@@ -272,20 +217,17 @@ def from_streams(values, readout, *, alternating=False, bin_ticks=BIN_TICKS):
     ndarray of float32, shape (..., ny, nx)
     """
     clock = _clock(readout, bin_ticks)
-    kinds = [clock.alternating_between if alternating else clock.between]
-    return _interpolated([values], readout, clock, kinds)
-
-
-def _interpolated(streams, readout, clock, kinds):
-    """Sum of images of streams, each by its own kind of matrices."""
-    shape = streams[0].shape[:-1]
-    rows = [np.asarray(values, np.float32).reshape(*shape, -1, clock.n_bins) for values in streams]
-    rows = [np.ascontiguousarray(own[..., :: np.sign(readout.slow_axis), :]) for own in rows]
-    image = np.empty((*shape[:-1], *readout.shape), np.float32)
-    for number, piece in enumerate(clock.pieces):
-        parts = [own[..., piece.output, :, piece.neighbours] for own in rows]
-        samples = np.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
-        matrix = np.concatenate([matrices[number] for matrices in kinds])
+    rows = np.asarray(values, np.float32).reshape(*values.shape[:-1], -1, clock.n_bins)
+    rows = np.ascontiguousarray(rows[..., :: np.sign(readout.slow_axis), :])
+    image = np.empty((*values.shape[:-2], *readout.shape), np.float32)
+    if clock.ticks and not alternating:
+        lines = image if abs(readout.fast_axis) == 1 else image.swapaxes(-2, -1)
+        for output, columns, ticks in clock.ticks:
+            lines[..., columns] = rows[..., output, :, ticks]
+        return image
+    kind = clock.alternating_between if alternating else clock.between
+    for piece, matrix in zip(clock.pieces, kind, strict=True):
+        samples = rows[..., piece.output, :, piece.neighbours]
         if abs(readout.fast_axis) == 1:
             np.matmul(samples, matrix, out=image[..., piece.columns])
         else:
@@ -293,39 +235,31 @@ def _interpolated(streams, readout, clock, kinds):
     return image
 
 
-def _binned(image, weights, readout, clock, kinds):
-    """Sums of weighted pixels over bins, and of their weights, by each kind of matrices."""
-    image, weights = np.asarray(image, np.float32), np.asarray(weights, np.float32)
-    if image.shape[-2:] != tuple(readout.shape):
-        raise ValueError(f"images of shape {image.shape} do not fit a readout of {readout.shape}")
-    with np.errstate(invalid="ignore"):
-        totals = _bin(image * weights, readout, clock, kinds)
-    if not all(np.isfinite(total).all() for total in totals):
-        # NaN times zero is NaN; looking first would take longer.
-        image = np.where(weights > 0, image, 0)
-        totals = _bin(image * weights, readout, clock, kinds)
-    # Weights have signs only together with those that have none.
-    kinds = kinds if len(kinds) > 1 else [clock.plain]
-    return totals, _bin(weights, readout, clock, kinds)
-
-
 def _divided(total, weight):
     """Means; 0 where there is no weight."""
-    return total / np.maximum(weight, np.finfo(np.float32).tiny)
+    return np.divide(total, np.maximum(weight, np.finfo(np.float32).tiny), out=total)
 
 
-def _bin(image, readout, clock, kinds):
-    """Sums of the pixels of each bin, (..., n_outputs, n_bins), by each kind of matrices."""
+def _bin(image, readout, clock, matrices):
+    """Sums of the pixels of each bin, (..., n_outputs, n_bins)."""
     lines = image if abs(readout.fast_axis) == 1 else image.swapaxes(-2, -1)
     shape = (*image.shape[:-2], readout.n_outputs, readout.n_rows, clock.n_bins)
-    sums = [np.zeros(shape, np.float32) for _ in kinds]
-    for number, piece in enumerate(clock.pieces):
-        matrix = np.concatenate([matrices[number] for matrices in kinds], axis=1)
-        products = np.split(lines[..., piece.columns] @ matrix, len(kinds), axis=-1)
-        for own, product in zip(sums, products, strict=True):
-            own[..., piece.output, :, piece.bins] += product
-    in_time = [own[..., :: np.sign(readout.slow_axis), :] for own in sums]
-    return [own.reshape(*shape[:-2], -1) for own in in_time]
+    sums = np.zeros(shape, np.float32)
+    for piece, matrix in zip(clock.pieces, matrices, strict=True):
+        sums[..., piece.output, :, piece.bins] += lines[..., piece.columns] @ matrix
+    in_time = sums[..., :: np.sign(readout.slow_axis), :]
+    return in_time.reshape(*shape[:-2], -1)
+
+
+def _in_time(image, readout, clock):
+    """Pixels at their ticks, (..., n_outputs, n_ticks)."""
+    lines = image if abs(readout.fast_axis) == 1 else image.swapaxes(-2, -1)
+    shape = (*image.shape[:-2], readout.n_outputs, readout.n_rows, clock.n_bins)
+    rows = np.zeros(shape, image.dtype)
+    in_time = rows[..., :: np.sign(readout.slow_axis), :]
+    for output, columns, ticks in clock.ticks:
+        in_time[..., output, :, ticks] = lines[..., columns]
+    return rows.reshape(*shape[:-2], -1).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)
@@ -364,6 +298,9 @@ class _Clock:
         Sums over the pixels of a bin for each piece, without and with alternating signs.
     between, alternating_between : list of ndarray of float32, shape (n_neighbours, n_pixels)
         Interpolation between bins, likewise.
+    ticks : list of tuple (int, slice, slice)
+        Where bins are single ticks without gaps, outputs, their pixels along the fast axis, and
+        the bins of these: nothing is to be summed, and copying is faster.
     """
 
     n_bins: int
@@ -372,6 +309,7 @@ class _Clock:
     alternating: list[np.ndarray]
     between: list[np.ndarray]
     alternating_between: list[np.ndarray]
+    ticks: list[tuple[int, slice, slice]]
 
 
 @lru_cache(maxsize=16)
@@ -382,7 +320,9 @@ def _clock(readout, bin_ticks):
     one_row = (1, readout.n_columns) if abs(readout.fast_axis) == 1 else (readout.n_columns, 1)
     columns = np.arange(readout.n_columns).reshape(one_row)
     in_time = replace(readout, shape=one_row).to_outputs(columns)[:, 0]
-    clock = _Clock(n_bins, [], [], [], [], [])
+    clock = _Clock(n_bins, [], [], [], [], [], [])
+    if bin_ticks == 1 and np.array_equal(ticks, np.arange(ticks[0], ticks[0] + ticks.size)):
+        clock.ticks.extend(_single_ticks(in_time, int(ticks[0]), readout))
     for output, own in enumerate(in_time):
         for start in range(0, own.size, _PIECE):
             pixels = np.arange(start, min(start + _PIECE, own.size))
@@ -391,6 +331,19 @@ def _clock(readout, bin_ticks):
             signs = np.where(pixels % 2, -1, 1).astype(np.float32)
             _add_piece(clock, output, part, ticks[pixels], signs, bin_ticks)
     return clock
+
+
+def _single_ticks(in_time, start, readout):
+    """Yield outputs, their columns in the order of the image, and the ticks of these from start."""
+    # What is turned round is copied in pieces that are as wide as a line of memory.
+    width = in_time.shape[1] if abs(readout.fast_axis) == 1 else _LINE_OF_MEMORY
+    for output, columns in enumerate(in_time):
+        for first in range(0, columns.size, width):
+            part = columns[first : first + width]
+            ticks = slice(start + first, start + first + part.size)
+            if part[0] > part[-1]:  # read backwards
+                ticks = slice(ticks.stop - 1, ticks.start - 1 if ticks.start else None, -1)
+            yield output, slice(int(part.min()), int(part.max()) + 1), ticks
 
 
 def _add_piece(clock, output, columns, ticks, signs, bin_ticks):

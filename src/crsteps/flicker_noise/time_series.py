@@ -25,7 +25,6 @@ from crsteps.flicker_noise.joint_fit import ALTERNATING_TICKS, JointFit, measure
 from crsteps.flicker_noise.series_mean import noise_of_mean
 from crsteps.flicker_noise.series_template import Series, common_scene
 from crsteps.flicker_noise.spectrum import FlickerSpectrum
-from crsteps.flicker_noise.streams import BIN_TICKS, bin_ratio
 
 # Differences from which spectrum and white noise are measured.
 _SAMPLE = 64
@@ -98,7 +97,7 @@ class TimeSeriesResult:
     scale_errors : ndarray, shape (n_wavelengths,) or (1,)
         Standard error of the scales of an integration.
     spectrum : FlickerSpectrum
-        Spectrum of the noise of a difference, in bins of `streams.BIN_TICKS`.
+        Spectrum of the noise of a difference, in ticks.
     alternating_spectrum : FlickerSpectrum or None
         Spectrum of its alternating column noise.
     white_noise : float
@@ -144,7 +143,7 @@ def clean_time_series(
     options : TimeSeriesOptions, optional
         Options.
     spectrum : FlickerSpectrum, optional
-        Spectrum of the noise of a difference, in bins of `streams.BIN_TICKS`; measured when not
+        Spectrum of the noise of a difference, in ticks; measured when not
         given.
     ramps : bool, optional
         Whether `images` are ramps.
@@ -171,8 +170,6 @@ def clean_time_series(
         chosen = [(residual, used & quiet) for residual, used in sample]
         # The deviations from the mean of n integrations have this much less noise.
         spectrum = measured_spectrum(chosen, readout, options.bin_ticks, factor=n / (n - 1))
-    else:
-        spectrum = spectrum.in_bins(bin_ratio(readout, options.bin_ticks))
     fit_light = _significant(light, variance, n * series.shape[1], options.dispersion_axis)
     variance = _noisy_pixels(sample, variance, float(np.mean(spectrum.variance)))
     fit = JointFit(fit_light, variance, spectrum, None, readout, options)
@@ -180,10 +177,8 @@ def clean_time_series(
     if options.alternating_columns:
         alternating = _alternating_spectrum(fit, sample, quiet)
         fit = JointFit(fit_light, variance, spectrum, alternating, readout, options)
-    # Of the spectrum, that of the diagnostics; of the white noise, that of a background pixel.
-    shown = spectrum.in_bins(bin_ratio(readout, BIN_TICKS, old=options.bin_ticks))
     white = float(np.median(variance[quiet]))
-    known = {"spectrum": shown, "white": white, "sky_box": options.sky_box}
+    known = {"spectrum": spectrum, "white": white, "sky_box": options.sky_box}
     mean, share, mean_error = _noise_of_mean(fit, template, usable, background_mask, known)
     noise, scales = _fit_integrations(series, fit, template, usable, light, scales, mean)
     error_variance, scale_errors = fit.errors(usable)
@@ -192,9 +187,8 @@ def clean_time_series(
         template=template,
         scales=scales,
         scale_errors=scale_errors,
-        spectrum=shown,
-        alternating_spectrum=alternating
-        and alternating.in_bins(bin_ratio(readout, BIN_TICKS, old=ALTERNATING_TICKS)),
+        spectrum=spectrum,
+        alternating_spectrum=alternating,
         white_noise=float(np.sqrt(white)),
         white_variance=variance,
         error_variance=error_variance * np.float32(1 + (1 - share) / n)
