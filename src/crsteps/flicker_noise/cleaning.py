@@ -12,10 +12,12 @@ from crsteps.flicker_noise.slope import line_weights
 from crsteps.flicker_noise.spectrum import FlickerSpectrum, measure_spectrum
 from crsteps.flicker_noise.streams import (
     Streams,
+    at_ticks,
     bin_ratio,
     coarser,
     column_signs,
     from_streams,
+    joined,
     to_streams,
 )
 
@@ -23,9 +25,9 @@ from crsteps.flicker_noise.streams import (
 LEAST_BACKGROUND = 0.01
 # Pixels from which the noise of a pixel is measured.
 _NOISE_SAMPLE = 200_000
-# Ticks in the bins in which the spectrum is measured, in which gaps are filled before every tick is
+# Ticks in the bins in which the spectrum is measured and gaps are filled before every tick is
 # estimated, and in which alternating columns are, whose noise has power at low frequencies only.
-_SPECTRUM_TICKS, _GAP_TICKS, _ALTERNATING_TICKS = 2, 4, 16
+_LONGER_TICKS, _ALTERNATING_TICKS = 4, 16
 # Side in pixels of the area over which the drawn error is averaged: its variance is then good to a
 # few per cent.
 _ERROR_SCALE = 97
@@ -192,33 +194,28 @@ def estimate_flicker(
     ]
     if sky is None:
         sky = _sky_behind(images, used, streams[0], readout, spectrum, consecutive, options)
-    level = _level(sky, readout)
+    level = at_ticks(sky, readout)
     for stream in streams:
         np.subtract(stream.values, level, out=stream.values)
-    spectrum = spectrum or _measured(streams, readout)
+    longer = [coarser(stream, _LONGER_TICKS) for stream in streams]
+    spectrum = spectrum or _measured(longer, readout)
     # White noise and error are those of the image with the most background.
     best = int(np.argmax(number))
     white = _white_variance(images[best], sky, used[best], spectrum)
     estimator = _Estimator(spectrum, white, readout, options.tolerance)
-    fast = [estimator.noise(stream) for stream in streams]
+    fast = [estimator.noise(*both) for both in zip(streams, longer, strict=True)]
     alternating, noise = None, np.empty(images.shape, np.float32)
     if options.alternating_columns:
         alternating = _add_alternating(fast, streams, white, readout)
     for image, own in zip(noise, fast, strict=True):
         image[...] = from_streams(own, readout, bin_ticks=1)
-    error = estimator.error_variance(used[best])
+    error = estimator.error_variance(streams[best].weights)
     return FlickerEstimate(noise, sky, spectrum, alternating, float(np.sqrt(white)), error)
 
 
-def _level(sky, readout):
-    """Sky at the ticks."""
-    return to_streams(sky, np.ones(sky.shape, dtype=bool), readout, bin_ticks=1).values
-
-
 def _measured(streams, readout):
-    """Spectrum, from bins that are short enough to know it."""
-    spectrum = measure_spectrum([coarser(stream, _SPECTRUM_TICKS) for stream in streams])
-    return spectrum.in_bins(bin_ratio(readout, 1, old=_SPECTRUM_TICKS))
+    """Spectrum of streams in bins of `_LONGER_TICKS`."""
+    return measure_spectrum(streams).in_bins(bin_ratio(readout, 1, old=_LONGER_TICKS))
 
 
 def _sky_behind(images, used, first, readout, spectrum, consecutive, options):
@@ -228,8 +225,8 @@ def _sky_behind(images, used, first, readout, spectrum, consecutive, options):
         return smooth_sky(mean.image, mean.used, box=options.sky_box)
     fit = SkyFit(mean.image, mean.used, readout, box=options.sky_box)
     sky = fit.start()
-    flat = Streams(first.values - _level(sky, readout), first.weights)
-    own = spectrum or _measured([flat], readout)
+    flat = Streams(first.values - at_ticks(sky, readout), first.weights)
+    own = spectrum or _measured([coarser(flat, _LONGER_TICKS)], readout)
     own = own.scaled(mean.variance)
     white = _white_variance(mean.image, sky, mean.used, own)
     return fit.behind(own, white, steps=options.sky_passes - 1)
@@ -255,15 +252,15 @@ class _Estimator:
         self._white, self._readout, self._tolerance = white, readout, tolerance
         self._n_ticks = readout.n_rows * readout.row_ticks
         self._process = FlickerProcess.from_spectrum(spectrum, self._n_ticks)
-        ratio = bin_ratio(readout, _GAP_TICKS)
+        ratio = bin_ratio(readout, _LONGER_TICKS)
         self._longer = FlickerProcess.from_spectrum(
-            spectrum.in_bins(ratio), -(-self._n_ticks // _GAP_TICKS)
+            spectrum.in_bins(ratio), -(-self._n_ticks // _LONGER_TICKS)
         )
 
-    def noise(self, stream):
+    def noise(self, stream, longer):
         """Noise of a stream at the ticks: gaps are filled with an estimate in longer bins."""
-        slow = _estimate(self._longer, coarser(stream, _GAP_TICKS), self._white, self._tolerance)
-        slow = np.repeat(slow, _GAP_TICKS, axis=-1)[..., : self._n_ticks]
+        slow = _estimate(self._longer, longer, self._white, self._tolerance)
+        slow = np.repeat(slow, _LONGER_TICKS, axis=-1)[..., : self._n_ticks]
         filled = np.where(stream.weights > 0, stream.values, slow)
         return self._process.smooth(filled, 1 / self._white)
 
@@ -275,12 +272,12 @@ class _Estimator:
         fixed seed: the same data give the same variance.
         """
         readout, weight = self._readout, 1 / self._white
-        weights = weight * coarser(to_streams(used, used, readout, bin_ticks=1), _GAP_TICKS).weights
+        weights = weight * joined(used, _LONGER_TICKS)
         rng = np.random.default_rng(20260101)
         error = self._longer.sample_error(weights, rng, tolerance=1e-2)
-        error = np.repeat(error, _GAP_TICKS, axis=-1)[..., : self._n_ticks]
+        error = np.repeat(error, _LONGER_TICKS, axis=-1)[..., : self._n_ticks]
         squares = from_streams(error, readout, bin_ticks=1) ** 2
-        fast = self._process.least_error(weight) - self._longer.least_error(weight * _GAP_TICKS)
+        fast = self._process.least_error(weight) - self._longer.least_error(weight * _LONGER_TICKS)
         return uniform_filter(squares, _ERROR_SCALE, mode="nearest") + np.float32(max(fast, 0))
 
 

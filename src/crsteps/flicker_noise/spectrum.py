@@ -13,8 +13,8 @@ import numpy as np
 import scipy.fft
 from scipy.optimize import nnls
 
-# Times of correlation in bins, from less than a bin to longer than any frame.
-TIMES = np.geomspace(0.7, 1.2e6, 18)
+# Times of correlation in bins, from a third of a bin to longer than any frame.
+TIMES = np.geomspace(0.35, 1.2e6, 22)
 _LAGS = 60
 # Lags between which the gains are measured.
 _NEAR, _FAR = 4, (40, 120)

@@ -54,13 +54,28 @@ def coarser(streams, factor):
     Streams
     """
     total, weight = (
-        _joined(array, factor) for array in (streams.values * streams.weights, streams.weights)
+        joined(array, factor) for array in (streams.values * streams.weights, streams.weights)
     )
     return Streams(_divided(total, weight), weight)
 
 
-def _joined(array, factor):
-    """Sums of neighbours along the last axis; one after the other, which is faster."""
+def joined(array, factor):
+    """
+    Sum neighbouring bins.
+
+    Parameters
+    ----------
+    array : ndarray, shape (..., n_bins)
+        Values of the bins.
+    factor : int
+        Bins that make one.
+
+    Returns
+    -------
+    ndarray, shape (..., n_longer)
+        The last one is the sum of what is left.
+    """
+    # One after the other, which is faster than a sum over a short axis.
     sums = np.zeros((*array.shape[:-1], -(-array.shape[-1] // factor)), array.dtype)
     for k in range(factor):
         part = array[..., k::factor]
@@ -164,7 +179,7 @@ def to_streams(image, weights, readout, *, alternating=False, bin_ticks=BIN_TICK
     clock = _clock(readout, bin_ticks)
     if clock.ticks and not alternating:
         used = np.where(weights > 0, image, np.float32(0))
-        return Streams(*(_in_time(array, readout, clock) for array in (used, weights)))
+        return Streams(*(at_ticks(array, readout) for array in (used, weights)))
     weights = weights.astype(np.float32, copy=False)
     matrices = clock.alternating if alternating else clock.plain
     with np.errstate(invalid="ignore"):
@@ -174,6 +189,34 @@ def to_streams(image, weights, readout, *, alternating=False, bin_ticks=BIN_TICK
         total = _bin(np.where(weights > 0, image, 0) * weights, readout, clock, matrices)
     weight = _bin(weights, readout, clock, clock.plain)
     return Streams(_divided(total, weight), weight)
+
+
+def at_ticks(image, readout):
+    """
+    Put the pixels of an image at the ticks when they are read.
+
+    Parameters
+    ----------
+    image : ndarray, shape (..., ny, nx)
+        Finite image.
+    readout : crsteps.detector.readout.Readout
+        Clocking.
+
+    Returns
+    -------
+    ndarray of float32, shape (..., n_outputs, n_ticks)
+        0 at ticks without a pixel.
+    """
+    clock = _clock(readout, 1)
+    if not clock.ticks:
+        return _bin(np.asarray(image, np.float32), readout, clock, clock.plain)
+    lines = image if abs(readout.fast_axis) == 1 else image.swapaxes(-2, -1)
+    shape = (*image.shape[:-2], readout.n_outputs, readout.n_rows, clock.n_bins)
+    rows = np.zeros(shape, image.dtype)
+    in_time = rows[..., :: np.sign(readout.slow_axis), :]
+    for output, columns, ticks in clock.ticks:
+        in_time[..., output, :, ticks] = lines[..., columns]
+    return rows.reshape(*shape[:-2], -1).astype(np.float32, copy=False)
 
 
 def column_signs(readout):
@@ -249,17 +292,6 @@ def _bin(image, readout, clock, matrices):
         sums[..., piece.output, :, piece.bins] += lines[..., piece.columns] @ matrix
     in_time = sums[..., :: np.sign(readout.slow_axis), :]
     return in_time.reshape(*shape[:-2], -1)
-
-
-def _in_time(image, readout, clock):
-    """Pixels at their ticks, (..., n_outputs, n_ticks)."""
-    lines = image if abs(readout.fast_axis) == 1 else image.swapaxes(-2, -1)
-    shape = (*image.shape[:-2], readout.n_outputs, readout.n_rows, clock.n_bins)
-    rows = np.zeros(shape, image.dtype)
-    in_time = rows[..., :: np.sign(readout.slow_axis), :]
-    for output, columns, ticks in clock.ticks:
-        in_time[..., output, :, ticks] = lines[..., columns]
-    return rows.reshape(*shape[:-2], -1).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)
