@@ -1,5 +1,8 @@
 """Steps under ``strun``, in the environment of a user without CRDS."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -139,3 +142,14 @@ def test_converted_yaml_is_read_by_strun(strun, rate_file, tmp_path):
     assert result.status == 0, result.stderr
     with ImageModel(tmp_path / "x_toy_pipeline.fits") as product:
         assert product.data[0, 0] == 7.5
+
+
+@pytest.mark.parametrize(("program", "left"), [("/usr/bin/strun", True), ("script.py", False)])
+def test_only_commands_leave_their_end_to_the_operating_system(program, left):
+    """What was registered first is called last."""
+    code = (
+        f"import atexit, gc, sys; sys.argv = [{program!r}]; "
+        "atexit.register(lambda: print(gc.get_freeze_count() > 0)); import crsteps.framework.step"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == [str(left)]

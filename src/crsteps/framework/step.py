@@ -5,6 +5,7 @@ import gc
 import inspect
 import logging
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,8 +28,10 @@ from crsteps.integration import get_steps
 log = logging.getLogger(__name__)
 
 # At its end the interpreter looks for cycles among all that jwst has imported, a third of a second
-# in each command; what is frozen it leaves to the operating system.
-atexit.register(gc.freeze)
+# in each command; what is frozen it leaves to the operating system. Other programs are let alone:
+# they may rely on that end.
+if os.path.basename(sys.argv[0] if sys.argv else "") in ("strun", "crsteps"):
+    atexit.register(gc.freeze)
 
 
 class CrMixin:
