@@ -87,7 +87,9 @@ def _gaps(level, noise, gap_quantile):
     window = (min(_SAME_LEVEL, len(level)) - 1) // 2 * 2 + 1
     # Windows end where the output does: at its edges they are those of rows further in.
     inside = np.clip(np.arange(len(level)), window // 2, len(level) - 1 - window // 2)
-    gaps = ndimage.percentile_filter(level, 100 * gap_quantile, size=(window, 1))[inside]
+    # One segment at a time: SciPy has a faster filter for one dimension.
+    gaps = [ndimage.percentile_filter(own, 100 * gap_quantile, size=window) for own in level.T]
+    gaps = np.stack(gaps, axis=1)[inside]
     for _ in range(2):
         in_gap = np.abs(level - gaps) <= GAP_SIGMA * noise
         share = ndimage.uniform_filter1d(in_gap.astype(np.float64), window, axis=0)[inside]
