@@ -13,7 +13,7 @@ import numpy as np
 
 from crsteps.detector.readout import PIXEL_TIME
 
-# Ticks in a bin: what is lost within 16 ticks can hardly be told from white noise.
+# Ticks in a bin, where nothing else is said.
 BIN_TICKS = 4
 # Pixels that are binned in one matrix product: more would mostly multiply by zeros.
 _PIECE = 64
@@ -162,7 +162,7 @@ def to_streams(image, weights, readout, *, alternating=False, bin_ticks=BIN_TICK
         Change the sign of every second column of an output, which turns alternating column noise
         into slow noise and slow noise into what averages out.
     bin_ticks : int, optional
-        Ticks in a bin; even.
+        Ticks in a bin: an even number, or one.
 
     Returns
     -------

@@ -65,8 +65,7 @@ class TimeSeriesOptions:
     sky_box : int
         Scale in pixels below which the sky is taken to be smooth.
     bin_ticks : int
-        Ticks in a bin of the noise; even. With 2, noise on the background is 2 % lower, in twice
-        the time.
+        Ticks in a bin of the noise; even. Shorter bins take more time and gain a per cent at most.
     tolerance : float
         Residual at which the iteration of an estimate ends.
     """
@@ -143,8 +142,7 @@ def clean_time_series(
     options : TimeSeriesOptions, optional
         Options.
     spectrum : FlickerSpectrum, optional
-        Spectrum of the noise of a difference, in ticks; measured when not
-        given.
+        Spectrum of the noise of a difference, in ticks; measured when not given.
     ramps : bool, optional
         Whether `images` are ramps.
 
