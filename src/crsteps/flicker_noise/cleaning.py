@@ -260,7 +260,7 @@ class _Estimator:
     def noise(self, stream, longer):
         """Noise of a stream at the ticks: gaps are filled with an estimate in longer bins."""
         slow = _estimate(self._longer, longer, self._white, self._tolerance)
-        slow = np.repeat(slow, _LONGER_TICKS, axis=-1)[..., : self._n_ticks]
+        slow = _at_every_tick(slow, _LONGER_TICKS, self._n_ticks)
         filled = np.where(stream.weights > 0, stream.values, slow)
         return self._process.smooth(filled, 1 / self._white)
 
@@ -275,10 +275,15 @@ class _Estimator:
         weights = weight * joined(used, _LONGER_TICKS)
         rng = np.random.default_rng(20260101)
         error = self._longer.sample_error(weights, rng, tolerance=1e-2)
-        error = np.repeat(error, _LONGER_TICKS, axis=-1)[..., : self._n_ticks]
+        error = _at_every_tick(error, _LONGER_TICKS, self._n_ticks)
         squares = from_streams(error, readout, bin_ticks=1) ** 2
         fast = self._process.least_error(weight) - self._longer.least_error(weight * _LONGER_TICKS)
         return uniform_filter(squares, _ERROR_SCALE, mode="nearest") + np.float32(max(fast, 0))
+
+
+def _at_every_tick(values, factor, n_ticks):
+    """Values of longer bins at the ticks in them."""
+    return np.repeat(values, factor, axis=-1)[..., :n_ticks]
 
 
 def _add_alternating(noise, streams, white, readout):
@@ -295,7 +300,7 @@ def _add_alternating(noise, streams, white, readout):
     )
     for own, stream in zip(noise, rest, strict=True):
         slow = _estimate(process, stream, white, tolerance=1e-2)
-        own += signs * np.repeat(slow, factor, axis=-1)[..., : signs.shape[-1]]
+        own += signs * _at_every_tick(slow, factor, signs.shape[-1])
     return spectrum
 
 

@@ -12,13 +12,11 @@ lost: unlike in turns of smoothing and estimating, where the noise takes what th
 A weak penalty on second differences D only decides where boxes are masked.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
 from crsteps.flicker_noise.background import BoxAxis, smoothed_means
 from crsteps.flicker_noise.process import FlickerProcess
-from crsteps.flicker_noise.streams import bin_ratio, to_streams
+from crsteps.flicker_noise.streams import bin_ratio, one_row, to_streams
 
 # Ticks in a bin: short beside a box, of which the bins along its edges belong to both sides.
 TICKS = 16
@@ -115,11 +113,9 @@ class SkyFit:
 
     def _in_bins(self, profiles):
         """Means of profiles along a row in its bins, (n_boxes, n_outputs * n_bins)."""
-        row = (1, self._readout.n_columns)
-        row = row if self._rows_first else row[::-1]
-        profiles = np.ascontiguousarray(profiles).reshape(-1, *row)
-        readout = replace(self._readout, shape=row)
-        streams = to_streams(profiles, np.ones(row, bool), readout, bin_ticks=TICKS)
+        row = one_row(self._readout)
+        profiles = np.ascontiguousarray(profiles).reshape(-1, *row.shape)
+        streams = to_streams(profiles, np.ones(row.shape, bool), row, bin_ticks=TICKS)
         return streams.values.reshape(len(profiles), -1)
 
     def _smoothed(self):

@@ -219,6 +219,23 @@ def at_ticks(image, readout):
     return rows.reshape(*shape[:-2], -1).astype(np.float32, copy=False)
 
 
+def one_row(readout):
+    """
+    Give the clock of a single row.
+
+    Parameters
+    ----------
+    readout : crsteps.detector.readout.Readout
+        Clocking.
+
+    Returns
+    -------
+    crsteps.detector.readout.Readout
+    """
+    shape = (1, readout.n_columns)
+    return replace(readout, shape=shape if abs(readout.fast_axis) == 1 else shape[::-1])
+
+
 def column_signs(readout):
     """
     Signs that alternate from column to column of an output, at every tick.
@@ -233,9 +250,8 @@ def column_signs(readout):
     ndarray of float32, shape (n_outputs, n_ticks)
         Those of `to_streams`; 0 at ticks without a pixel.
     """
-    shape = (1, readout.n_columns) if abs(readout.fast_axis) == 1 else (readout.n_columns, 1)
-    everywhere = np.ones(shape, bool)
-    row = replace(readout, shape=shape)
+    row = one_row(readout)
+    everywhere = np.ones(row.shape, bool)
     signs = to_streams(everywhere, everywhere, row, alternating=True, bin_ticks=1).values
     return np.tile(signs, readout.n_rows)
 
@@ -349,9 +365,8 @@ def _clock(readout, bin_ticks):
     """Prepare the matrices of a readout."""
     _, n_bins = row_bins(readout, bin_ticks)
     ticks = readout.pixel_ticks
-    one_row = (1, readout.n_columns) if abs(readout.fast_axis) == 1 else (readout.n_columns, 1)
-    columns = np.arange(readout.n_columns).reshape(one_row)
-    in_time = replace(readout, shape=one_row).to_outputs(columns)[:, 0]
+    row = one_row(readout)
+    in_time = row.to_outputs(np.arange(readout.n_columns).reshape(row.shape))[:, 0]
     clock = _Clock(n_bins, [], [], [], [], [], [])
     if bin_ticks == 1 and np.array_equal(ticks, np.arange(ticks[0], ticks[0] + ticks.size)):
         clock.ticks.extend(_single_ticks(in_time, int(ticks[0]), readout))
